@@ -1,0 +1,5 @@
+//go:build race
+
+package ws
+
+const raceEnabled = true // sync.Pool drops objects at random then
