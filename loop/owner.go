@@ -1,0 +1,8 @@
+//go:build !race
+
+package loop
+
+// owner is checked in race builds only.
+type owner struct{}
+
+func (*Loop) own() {}

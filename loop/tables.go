@@ -1,0 +1,30 @@
+package loop
+
+import (
+	"fanfare/loop/http1"
+	"fanfare/loop/ws"
+)
+
+var reasonNames = [reasons]string{
+	ByClient:    "client",
+	ByServer:    "server",
+	HandedOver:  "http",
+	Reset:       "reset",
+	Slow:        "slow",
+	Silent:      "silent",
+	HeadTimeout: "head_timeout",
+	BadInput:    "bad_input",
+	Panicked:    "panic",
+	Shutdown:    "shutdown",
+}
+
+// pingFrame is shared by every connection: an empty ping (RFC 6455, 5.5.2).
+var pingFrame = ws.AppendFrame(nil, ws.OpPing, nil)
+
+// internalError and tooBusy are the answers that the loop gives itself, before the 101.
+var (
+	internalError = http1.AppendResponse(nil, 500, "", "application/json",
+		[]byte(`{"error":{"code":"internal","message":"internal error"}}`+"\n"))
+	tooBusy = http1.AppendResponse(nil, 503, "Retry-After: 1\r\n", "application/json",
+		[]byte(`{"error":{"code":"busy","message":"too many HTTP connections at once"}}`+"\n"))
+)
