@@ -1,0 +1,2 @@
+// Package auth decides who may publish. It knows neither sockets nor requests, only what they claim.
+package auth

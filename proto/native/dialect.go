@@ -1,0 +1,148 @@
+package native
+
+import (
+	"math/rand/v2"
+	"time"
+
+	"fanfare/fanout"
+	"fanfare/proto"
+	"fanfare/proto/auth"
+)
+
+// Config holds the limits of the dialect. Zero fields take the defaults.
+type Config struct {
+	Auth          auth.Policy   // who may publish
+	MaxPayload    int           // bytes of one payload; default 64 KiB
+	MaxBody       int           // bytes of a JSON body of /broadcast; default 1 MiB
+	MaxItems      int           // payloads in one body of /broadcast; default 1,000
+	TopicBytes    int           // bytes of a topic's name; default 255
+	Subscriptions int           // of one connection; default 256
+	Ping          time.Duration // interval; default 30 s
+	Grace         time.Duration // for an answer; default 15 s
+	Class         uint8         // policy for slow consumers: loop.Disconnect (default) or loop.DropOldest
+}
+
+// Dialect speaks the native protocol.
+type Dialect struct {
+	cfg Config
+}
+
+var (
+	_ proto.Dialect = (*Dialect)(nil)
+	_ proto.Mounter = (*Dialect)(nil)
+)
+
+// New makes the dialect.
+func New(cfg Config) *Dialect {
+	def(&cfg.MaxPayload, 64<<10)
+	def(&cfg.MaxBody, 1<<20)
+	def(&cfg.MaxItems, 1000)
+	def(&cfg.TopicBytes, 255)
+	def(&cfg.Subscriptions, 256)
+	def(&cfg.Ping, 30*time.Second)
+	def(&cfg.Grace, 15*time.Second)
+	return &Dialect{cfg: cfg}
+}
+
+func def[T int | time.Duration](v *T, d T) {
+	if *v <= 0 {
+		*v = d
+	}
+}
+
+// Name is native.
+func (d *Dialect) Name() string { return proto.DefaultDialect }
+
+// The forms, in the order of Forms.
+const (
+	formRaw = iota
+	formJSON
+)
+
+// Forms gives raw and json.
+func (d *Dialect) Forms() []fanout.Encoder {
+	return []fanout.Encoder{formRaw: encodeRaw, formJSON: encodeJSON}
+}
+
+// What a connection is, in Peer.Word: the verdict about publishing in the low byte, and its format.
+const (
+	wordVerdict = 0xff
+	wordJSON    = 1 << 8
+)
+
+const path = "/ws"
+
+// Open subscribes to the topics of the query.
+func (d *Dialect) Open(p proto.Peer, r *proto.Request) ([]byte, error) {
+	if r.Path != path {
+		return nil, errPath
+	}
+	word := uint64(d.cfg.Auth.Check(p.Claim(r)))
+	topics := 0
+	for q, err := range r.Params() {
+		if err != nil {
+			return nil, errQuery
+		}
+		switch q.Name {
+		case "topic":
+			if err := d.checkTopic(q.Value, "topic"); err != nil {
+				return nil, err
+			}
+			topics++
+		case "format":
+			f, err := format(q.Value)
+			if err != nil {
+				return nil, err
+			}
+			word |= f
+		}
+	}
+	*p.Word() = word
+	if topics > 0 {
+		if err := d.joinQuery(p, r); err != nil {
+			return nil, err
+		}
+	}
+	p.SetDue(d.cfg.Ping/2 + rand.N(d.cfg.Ping/2+1))
+	return nil, nil
+}
+
+func format(s string) (bits uint64, err error) {
+	switch s {
+	case "raw":
+		return 0, nil
+	case "json":
+		return wordJSON, nil
+	}
+	return 0, errFormat(s)
+}
+
+// joinQuery joins the topics of a query that was found good. Names given twice count once.
+func (d *Dialect) joinQuery(p proto.Peer, r *proto.Request) error {
+	w, joined := d.want(p), 0
+	for q, err := range r.Params() {
+		if err != nil || q.Name != "topic" || p.Join(q.Value, w).Already {
+			continue
+		}
+		if joined++; joined > d.cfg.Subscriptions {
+			return d.errSubscriptions() // which ends all
+		}
+	}
+	return nil
+}
+
+func (d *Dialect) want(p proto.Peer) proto.Want {
+	w := proto.Want{Form: formRaw, Class: d.cfg.Class}
+	if *p.Word()&wordJSON != 0 {
+		w.Form = formJSON
+	}
+	return w
+}
+
+// Due keeps the connection alive, or finds that it is not.
+func (d *Dialect) Due(p proto.Peer) { p.Ping(d.cfg.Ping, d.cfg.Grace) }
+
+// Closed has nothing to do: memberships end by themselves.
+func (d *Dialect) Closed(proto.Peer) {}
+
+func verdict(p proto.Peer) auth.Verdict { return auth.Verdict(*p.Word() & wordVerdict) }
