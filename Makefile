@@ -1,0 +1,36 @@
+# Every target is one line that calls go or a script: CI and a person run the same thing.
+VERSION := $(shell git describe --tags --always --dirty 2>/dev/null || echo dev)
+SUITE := go test -count=1 -v -timeout=15m
+.DEFAULT_GOAL := help
+.PHONY: build run test race lint fmt imports boundaries fuzz autobahn browser reach ci clean help
+
+build: ## bin/fanfare, one static file
+	CGO_ENABLED=0 go build -trimpath -ldflags "-s -w -X main.version=$(VERSION)" -o bin/ ./cmd/fanfare
+run: build ## build, then serve on 127.0.0.1:8080 without any configuration
+	@exec bin/fanfare serve
+test: ## every test that needs only Go, with the race detector where a C compiler is found
+	@scripts/test.sh
+race: ## every test under the race detector (needs a C compiler)
+	CGO_ENABLED=1 go test -race -shuffle=on ./...
+lint: ## golangci-lint, in the version that scripts/golangci.sh names
+	scripts/golangci.sh run ./...
+fmt: ## format every Go file
+	scripts/golangci.sh fmt ./...
+imports: ## each package imports only packages of a lower rank
+	@scripts/imports.sh
+boundaries: ## the import rules, tried with planted offenders (needs golangci-lint)
+	GOLANGCI_LINT="$$(scripts/golangci.sh --path)" $(SUITE) -tags boundaries -run '^TestBoundaries' ./scripts/
+fuzz: ## every fuzz target, 20 seconds each (FUZZTIME=20s)
+	@scripts/fuzz.sh
+autobahn: ## the WebSocket conformance cases (needs python3)
+	@scripts/autobahn.sh
+browser: ## a page in headless Chromium against the real server (needs chromium)
+	$(SUITE) -tags browser -run '^TestBrowser' ./cmd/fanfare/
+reach: ## the size and cost limits, asserted on the running server
+	$(SUITE) -tags reach -run '^TestReach' ./cmd/fanfare/
+ci: ## everything that CI runs
+	.ci/run
+clean: ## remove what make leaves
+	rm -rf bin
+help: ## this list
+	@awk -F ':.*## ' '/^[a-z]+:.*## /{printf "make %-11s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
