@@ -26,14 +26,16 @@ const (
 )
 
 const (
-	flagFlush   uint8 = 1 << iota // on the turn's flush list
-	flagBlocked                   // the socket is full: writable events are asked for
-	flagPinned                    // the head node is partly sent
-	flagBacklog                   // on the list of those whose backlog has an age
-	flagLocal                     // the peer is a loopback address or a unix socket
-	flagHeld                      // data messages wait for slow work
-	flagPinged                    // Ping was called and the time for an answer runs
-	flagSeen                      // Head or Failed was called: Closed is owed
+	flagFlush   uint16 = 1 << iota // on the turn's flush list
+	flagBlocked                    // the socket is full: writable events are asked for
+	flagPinned                     // the head node is partly sent
+	flagBacklog                    // on the list of those whose backlog has an age
+	flagLocal                      // the peer is a loopback address or a unix socket
+	flagHeld                       // data messages wait for slow work
+	flagPinged                     // Ping was called and the time for an answer runs
+	flagSeen                       // Head or Failed was called: Closed is owed
+	flagHeard                      // a byte came since the last ping
+	flagResume                     // 16 reads were not enough: the next turn goes on
 )
 
 // Conn is the record of one connection: everything an idle connection costs, one 16-byte closure and a due tick apart. Only its
@@ -47,9 +49,8 @@ type Conn struct {
 	qhead uint32 // output queue: nodes of the loop's slab
 	qtail uint32
 	qsize uint32 // bytes behind the head node
-	seen  uint32 // tick of the last byte that came
+	flags uint16
 	state state
-	flags uint8
 	why   Reason
 	where uint8 // listener
 }
@@ -159,6 +160,7 @@ func (c *Conn) Accept(protocol string, greeting []byte) {
 	request := c.ext.part
 	c.ext.part = nil
 	c.tidy()
+	*c.loop.slab.due(c.ref.Slot()) = 0
 	n := http1.HeadEnd(request, 0)
 	if c.loop.upgrade(c, request[:n], Verdict{Protocol: protocol, Greeting: greeting}) {
 		c.loop.frames(c, request[n:])
@@ -166,10 +168,11 @@ func (c *Conn) Accept(protocol string, greeting []byte) {
 }
 
 // SetDue asks for Handler.Due in d, a quarter of a second exact. One time a connection: a further call replaces it; d <= 0 ends
-// it. Only for upgraded connections: before and after, the loop keeps its own deadlines.
+// it. It counts from Head, if that upgrades, and in upgraded connections; before and after, the loop keeps its own deadlines. After
+// the verdict Wait it must be called behind Accept.
 func (c *Conn) SetDue(d time.Duration) {
 	c.loop.own()
-	if c.state == open || c.state == head || c.state == wait {
+	if c.state == open || c.state == head {
 		c.loop.setDue(c, d)
 	}
 }
@@ -184,13 +187,13 @@ func (c *Conn) Ping(interval, grace time.Duration) {
 		return
 	}
 	if c.flags&flagPinged == 0 {
-		c.flags |= flagPinged
+		c.flags = c.flags&^flagHeard | flagPinged
 		l.setDue(c, grace)
 		l.write(c, pingFrame, false)
 		return
 	}
 	c.flags &^= flagPinged
-	if quiet := l.now - c.seen; quiet > ticks(grace) {
+	if c.flags&flagHeard == 0 {
 		l.kill(c, Silent)
 		return
 	}

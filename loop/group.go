@@ -48,6 +48,9 @@ func New(cfg Config) (*Group, error) {
 	for i := range cfg.Loops {
 		l, err := newLoop(g, i, infos[i], &cfg)
 		if err != nil {
+			for _, l := range g.loops {
+				_, _ = unix.Close(l.door.FD), unix.Close(l.ticker.FD)
+			}
 			return nil, err
 		}
 		g.loops = append(g.loops, l)
@@ -132,6 +135,7 @@ func (g *Group) Close() {
 		<-l.done
 	}
 	for _, l := range g.loops {
+		l.runPosts() // connections that another loop accepted for this one too late: adopt closes them
 		for _, ln := range l.listeners {
 			_ = unix.Close(ln.op.FD)
 		}

@@ -87,27 +87,35 @@ func bind(addr string, loops int) (fds []int, bound net.Addr, err error) {
 	if err != nil {
 		return nil, nil, err
 	}
+	if fds, err = bindAll(tcp, loops); err != nil {
+		for _, fd := range fds {
+			_ = unix.Close(fd)
+		}
+		return nil, nil, err
+	}
+	return fds, tcp, nil
+}
+
+// bindAll binds one socket per loop, then lets them all listen. What is open when it fails is given back.
+func bindAll(tcp *net.TCPAddr, loops int) (fds []int, err error) {
 	for range loops {
 		fd, err := bindTCP(tcp, len(fds) > 0)
 		if err != nil {
-			for _, fd := range fds {
-				_ = unix.Close(fd)
-			}
-			return nil, nil, err
+			return fds, err
 		}
 		fds = append(fds, fd)
 		if tcp.Port == 0 { // the first loop's port is everybody's
 			if tcp.Port, err = boundPort(fd); err != nil {
-				return nil, nil, err
+				return fds, err
 			}
 		}
 	}
 	for _, fd := range fds {
 		if err := unix.Listen(fd, listenBacklog); err != nil {
-			return nil, nil, fmt.Errorf("listen %s: %w", addr, err)
+			return fds, fmt.Errorf("listen %s: %w", tcp, err)
 		}
 	}
-	return fds, tcp, nil
+	return fds, nil
 }
 
 // bindTCP binds one socket. The first one binds alone, so that a second server cannot share the port unnoticed; it allows

@@ -166,6 +166,7 @@ func (l *Loop) runResumes() {
 	l.resume = nil
 	for _, ref := range list {
 		if c := l.slab.find(ref); c != nil && c.state != dead {
+			c.flags &^= flagResume
 			l.serve(c)
 		}
 	}
@@ -232,7 +233,7 @@ func (l *Loop) adopt(fd int, where uint8, local bool) {
 	}
 	c.op.FD, c.op.OnRead = fd, onRead
 	c.loop, c.ext, c.word, c.state, c.flags, c.why, c.where = l, nil, 0, head, 0, ByClient, where
-	c.qhead, c.qtail, c.qsize, c.seen = 0, 0, 0, l.now
+	c.qhead, c.qtail, c.qsize = 0, 0, 0
 	if local {
 		c.flags = flagLocal
 	}

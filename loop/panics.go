@@ -17,6 +17,7 @@ func (l *Loop) caught(c *Conn) {
 		return
 	}
 	l.count.panics++
+	l.unread = false
 	l.log.Error("panic in a callback", "loop", l.id, "panic", fmt.Sprint(v), "stack", string(debug.Stack()))
 	if l.now-l.panicked > panicWindow {
 		l.panicked, l.panics = l.now, 0

@@ -72,13 +72,13 @@ func TestCallbacksRunInNetpoll(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		fmt.Fprintf(conn, "GET / HTTP/1.1\r\nHost: x\r\nUpgrade: websocket\r\nConnection: Upgrade\r\nSec-WebSocket-Version: 13\r\n"+
+		_, _ = fmt.Fprintf(conn, "GET / HTTP/1.1\r\nHost: x\r\nUpgrade: websocket\r\nConnection: Upgrade\r\nSec-WebSocket-Version: 13\r\n"+
 			"Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n\x81\x81\x00\x00\x00\x00%c", 'a'+byte(i%26))
 		want := 129 + 3 // the 101 and the echo
 		if n, err := readAtLeast(conn, want); err != nil || n < want {
 			t.Fatal(n, err)
 		}
-		defer conn.Close()
+		defer func() { _ = conn.Close() }()
 		if i%2 == 0 {
 			_ = conn.Close()
 		}

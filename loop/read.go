@@ -15,7 +15,7 @@ import (
 // onReady is the callback for readable and for writable events.
 func (c *Conn) onReady(netpoll.Poll) error {
 	c.loop.own()
-	if c.state != dead && c.state != free {
+	if c.state != dead && c.state != free && c.flags&flagResume == 0 { // else the turn goes on with it
 		c.loop.serve(c)
 	}
 	return nil
@@ -47,12 +47,13 @@ func (l *Loop) read(c *Conn) {
 			l.kill(c, ByClient)
 			return
 		}
-		c.seen = l.now
+		c.flags |= flagHeard
 		l.input(c, l.buf[:n])
 		if c.state == dead {
 			return
 		}
 	}
+	c.flags |= flagResume
 	l.resume = append(l.resume, c.ref)
 	l.Wake()
 }
@@ -163,6 +164,7 @@ func (l *Loop) frames(c *Conn, b []byte) {
 	if c.ext != nil && c.ext.dec != nil {
 		d = c.ext.dec
 	}
+	defer l.park(c, d) // after a panic too: the loop's own decoder serves others next
 	for len(b) > 0 && (c.state == open || c.state == closing) {
 		m, ok, rest, err := d.Next(b, l.lim.Message)
 		if err != nil {
@@ -176,7 +178,6 @@ func (l *Loop) frames(c *Conn, b []byte) {
 		l.message(c, m)
 	}
 	l.unread = false
-	l.park(c, d)
 }
 
 // park keeps a decoder that holds something with its connection; the loop's own serves all who hold nothing.

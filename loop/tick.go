@@ -46,8 +46,10 @@ func (l *Loop) onTick(netpoll.Poll) error {
 	l.checkAges()
 	l.slab.shrink(l.now, slabRest)
 	l.nodes.shrink()
-	for _, ln := range l.listeners {
-		ln.resume()
+	if l.stopping == 0 {
+		for _, ln := range l.listeners {
+			ln.resume()
+		}
 	}
 	l.Wake()
 	return nil

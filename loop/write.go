@@ -95,7 +95,7 @@ func (l *Loop) enqueue(c *Conn, frame []byte, room uint32, class uint8) bool {
 	if c.state == dead {
 		return false
 	}
-	if !l.fits(c, frame) && class == DropOldest {
+	if !l.fits(c, frame) && (class == DropOldest || room == 0) { // what may be dropped makes room for what may not
 		l.dropOldest(c, func(*node) bool { return l.fits(c, frame) })
 		if !l.fits(c, frame) && room != 0 {
 			l.count.dropped++
