@@ -6,7 +6,7 @@ import (
 	"strconv"
 	"unicode/utf8"
 
-	"github.com/goccy/go-json"
+	"github.com/goccy/go-json/jsontext"
 
 	"fanfare/loop/ws"
 	"fanfare/proto"
@@ -112,7 +112,7 @@ func topicProblem(s string, most int) string {
 // commandError is an error with the id of the command that it answers.
 type commandError struct {
 	err error
-	id  json.RawMessage
+	id  jsontext.Value
 }
 
 // Error is that of the error inside.

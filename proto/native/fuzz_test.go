@@ -4,11 +4,15 @@ import (
 	"bytes"
 	stdjson "encoding/json"
 	"errors"
+	"maps"
 	"slices"
 	"strings"
 	"testing"
 	"unicode"
 	"unicode/utf8"
+
+	"github.com/goccy/go-json"
+	"github.com/goccy/go-json/jsontext"
 
 	"fanfare/fanout"
 	"fanfare/loop/ws"
@@ -25,6 +29,52 @@ func mustBeProto(t *testing.T, err error) {
 	if b := append(e.AppendJSON([]byte{'{'}), '}'); !stdjson.Valid(b) || !utf8.Valid(b) {
 		t.Fatalf("%q", b)
 	}
+}
+
+// FuzzValid: json.Valid takes what encoding/json.Valid takes, however bad or deep, and the parts are then what encoding/json reads.
+func FuzzValid(f *testing.F) {
+	for _, s := range []string{
+		"", "NaN", "-Infinity", "-", "01", "-01", "1.", ".1", "1e", "+1", "0x1", "1 2", "{} {}", "[]\x00", "\ufeff[]", "[1,]", "[,1]", `{"a":1,}`, `{"a"}`, `{a:1}`,
+		`["\u12"]`, `["\x"]`, "[\"\x00\"]", "[\"\n\"]", `["\ud800","\udc00\ud800"]`, "[\"\xff\"]", "'a'", "1//", "\v1", "1\u00a0", "tru", "[}", "{]", "-0.0E+1", "1e999",
+		"\"\\", `{"a":1, "a" : [ 2 ] ,"b\u0000": "\\"}`, "[\t-0.0E+1\r,\n\"]\" , {\"}\":[]}\n]",
+	} {
+		f.Add([]byte(s))
+	}
+	for _, depth := range []int{9999, 10000, 10001, 100000} {
+		f.Add([]byte(strings.Repeat("[", depth)))
+		f.Add([]byte(strings.Repeat("[", depth) + strings.Repeat("]", depth)))
+		f.Add([]byte(strings.Repeat(`{"a":`, depth) + "1" + strings.Repeat("}", depth)))
+	}
+	same := func(a jsontext.Value, b stdjson.RawMessage) bool { return bytes.Equal(a, b) }
+	f.Fuzz(func(t *testing.T, doc []byte) {
+		valid := stdjson.Valid(doc)
+		if json.Valid(doc) != valid {
+			t.Fatalf("%.100q: encoding/json says %v", doc, valid)
+		}
+		if !valid {
+			return
+		}
+		switch jsontext.Value(doc).Kind() {
+		case jsontext.KindBeginObject:
+			var oracle map[string]stdjson.RawMessage
+			got := map[string]jsontext.Value{} // the last one of a name, as the oracle has it
+			maps.Insert(got, members(doc))
+			if err := stdjson.Unmarshal(doc, &oracle); err != nil || !maps.EqualFunc(got, oracle, same) {
+				t.Fatalf("%.100q: %q, want %q (%v)", doc, got, oracle, err)
+			}
+		case jsontext.KindBeginArray:
+			var oracle []stdjson.RawMessage
+			err := stdjson.Unmarshal(doc, &oracle)
+			got, ok := elements(doc, len(oracle))
+			if err != nil || !ok || !slices.EqualFunc(got, oracle, same) {
+				t.Fatalf("%.100q: %q, want %q (%v)", doc, got, oracle, err)
+			}
+			if _, ok := elements(doc, len(oracle)-1); ok && len(oracle) > 0 {
+				t.Fatalf("%.100q: more than the most", doc)
+			}
+		default: // has no parts
+		}
+	})
 }
 
 // FuzzCommand: no message does harm, and one that is taken means what encoding/json reads.
@@ -113,7 +163,7 @@ func FuzzBroadcastJSON(f *testing.F) {
 		}
 		for i, doc := range oracle {
 			checkItem(t, d, doc)
-			if one, err := d.parseItem(doc, ""); err != nil || one.topic != items[i].topic || !bytes.Equal(one.data, items[i].data) {
+			if one, err := d.parseItem(jsontext.Value(doc), ""); err != nil || one.topic != items[i].topic || !bytes.Equal(one.data, items[i].data) {
 				t.Fatalf("%q: %d", body, i)
 			}
 		}
@@ -135,7 +185,7 @@ func FuzzTopic(f *testing.F) {
 		}
 		quoted := proto.AppendString(nil, s)
 		var back string
-		if err := stdjson.Unmarshal(quoted, &back); err != nil || back != s || unquote(quoted) != s {
+		if err := stdjson.Unmarshal(quoted, &back); err != nil || back != s || text(quoted) != s {
 			t.Fatalf("%q -> %q -> %q (%v)", s, quoted, back, err)
 		}
 	})
@@ -179,11 +229,11 @@ func FuzzEncode(f *testing.F) {
 				t.Fatalf("%q", payload)
 			}
 		case stdjson.Valid(data):
-			if !bytes.Equal(got.Data, bytes.Trim(data, space)) || !bytes.Contains(payload, data) {
+			if !bytes.Equal(got.Data, bytes.Trim(data, " \t\r\n")) || !bytes.Contains(payload, data) {
 				t.Fatalf("%q", payload)
 			}
 		default:
-			if text := unquote(got.Data); text != string(data) {
+			if text(jsontext.Value(got.Data)) != string(data) {
 				t.Fatalf("%q", payload)
 			}
 		}

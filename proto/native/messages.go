@@ -2,10 +2,10 @@ package native
 
 import (
 	"encoding/base64"
-	stdjson "encoding/json"
 	"strconv"
 
 	"github.com/goccy/go-json"
+	"github.com/goccy/go-json/jsontext"
 
 	"fanfare/fanout"
 	"fanfare/loop/ws"
@@ -29,7 +29,7 @@ func encodeJSON(ev *fanout.Event) []byte {
 		b = append(b, `","base64":"`...)
 		b = base64.StdEncoding.AppendEncode(b, ev.Data)
 		b = append(b, '"')
-	case stdjson.Valid(ev.Data): // strict: what it lets through cannot break out of the object
+	case json.Valid(ev.Data): // strict: what it lets through cannot break out of the object
 		b = append(b, `","data":`...)
 		b = append(b, ev.Data...)
 	default:
@@ -70,20 +70,20 @@ const idMax = 128
 // command is one message of a client: exactly one of verb's commands.
 type command struct {
 	verb string
-	args []byte // its JSON
-	id   json.RawMessage
+	args jsontext.Value
+	id   jsontext.Value
 }
 
 // parseCommand reads a message, which is UTF-8. The id is there also when something else is wrong.
 func parseCommand(data []byte) (c command, err error) {
-	if !stdjson.Valid(data) {
+	if !json.Valid(data) {
 		return c, badJSON("", "a command must be valid JSON")
 	}
-	if !isObject(data) {
+	if jsontext.Value(data).Kind() != jsontext.KindBeginObject {
 		return c, badJSON("", "a command must be a JSON object")
 	}
-	for key, value := range members(data) {
-		switch name := unquote(key); {
+	for name, value := range members(data) {
+		switch {
 		case name == "id" && c.id != nil:
 			err = badJSON(name, "given twice")
 		case name == "id":
@@ -91,7 +91,7 @@ func parseCommand(data []byte) (c command, err error) {
 				continue
 			}
 		case name != "subscribe" && name != "unsubscribe" && name != "publish":
-			err = unknownKey(fieldName(key), "one of subscribe, unsubscribe, publish, and id")
+			err = unknownKey(shorten(name), "one of subscribe, unsubscribe, publish, and id")
 		case c.verb != "":
 			err = badJSON(name, "one command in a message")
 		default:
@@ -105,8 +105,8 @@ func parseCommand(data []byte) (c command, err error) {
 }
 
 // parseID takes the id if it is one; former is an error that came before.
-func parseID(value []byte, former error) (json.RawMessage, error) {
-	if len(value) > idMax || value[0] != '"' && value[0] != '-' && (value[0] < '0' || value[0] > '9') {
+func parseID(value jsontext.Value, former error) (jsontext.Value, error) {
+	if k := value.Kind(); len(value) > idMax || k != jsontext.KindString && k != jsontext.KindNumber {
 		return nil, badJSON("id", "must be a string or a number of at most "+strconv.Itoa(idMax)+" bytes")
 	}
 	return value, former
@@ -140,22 +140,22 @@ func (d *Dialect) do(p proto.Peer, c *command) error {
 
 // topics reads and checks a list of names.
 func (d *Dialect) topics(c *command) ([]string, error) {
-	if c.args[0] != '[' {
+	if c.args.Kind() != jsontext.KindBeginArray {
 		return nil, badJSON(c.verb, "must be an array of topics")
 	}
-	var names []string
-	for value := range elements(c.args) {
-		if len(names) == d.cfg.Subscriptions {
-			return nil, d.errSubscriptions()
-		}
-		if value[0] != '"' {
+	list, ok := elements(c.args, d.cfg.Subscriptions)
+	if !ok {
+		return nil, d.errSubscriptions()
+	}
+	names := make([]string, len(list))
+	for i, value := range list {
+		if value.Kind() != jsontext.KindString {
 			return nil, badJSON(c.verb, "must be an array of topics, which are strings")
 		}
-		name := unquote(value)
-		if err := d.checkTopic(name, c.verb); err != nil {
+		names[i] = text(value)
+		if err := d.checkTopic(names[i], c.verb); err != nil {
 			return nil, err
 		}
-		names = append(names, name)
 	}
 	return names, nil
 }

@@ -2,7 +2,6 @@ package native
 
 import (
 	"bytes"
-	stdjson "encoding/json"
 	"errors"
 	"fmt"
 	"mime"
@@ -10,6 +9,9 @@ import (
 	"strconv"
 	"strings"
 	"unicode/utf8"
+
+	"github.com/goccy/go-json"
+	"github.com/goccy/go-json/jsontext"
 
 	"fanfare/loop/http1"
 	"fanfare/loop/ws"
@@ -141,50 +143,56 @@ func (d *Dialect) parseBody(body []byte) (items []item, many bool, err error) {
 	switch {
 	case !utf8.Valid(body): // which JSON readers do not check
 		return nil, false, badJSON("body", "must be UTF-8")
-	case !stdjson.Valid(body):
+	case !json.Valid(body):
 		return nil, false, badJSON("body", "must be valid JSON")
-	case isObject(body):
+	}
+	switch jsontext.Value(body).Kind() {
+	case jsontext.KindBeginObject:
 		it, err := d.parseItem(body, "")
 		return []item{it}, false, err
-	case !isArray(body):
+	case jsontext.KindBeginArray:
+		items, err = d.parseItems(body)
+		return items, true, err
+	default:
 		return nil, false, badJSON("body", "must be an object with topic and data, or an array of such objects")
 	}
-	count := 0
-	for range elements(body) {
-		if count++; count > d.cfg.MaxItems {
-			return nil, false, d.errItems()
+}
+
+// parseItems reads and checks an array of items, which is valid JSON.
+func (d *Dialect) parseItems(doc jsontext.Value) ([]item, error) {
+	list, ok := elements(doc, d.cfg.MaxItems)
+	if !ok {
+		return nil, d.errItems()
+	}
+	items := make([]item, len(list))
+	for i, value := range list {
+		var err error
+		if items[i], err = d.parseItem(value, "["+strconv.Itoa(i)+"]"); err != nil {
+			return nil, err
 		}
 	}
-	items = make([]item, 0, count)
-	for value := range elements(body) {
-		it, err := d.parseItem(value, "["+strconv.Itoa(len(items))+"]")
-		if err != nil {
-			return nil, false, err
-		}
-		items = append(items, it)
-	}
-	return items, true, nil
+	return items, nil
 }
 
 // parseItem reads and checks {"topic","data"}, which is valid JSON; where is its own name, for errors.
-func (d *Dialect) parseItem(doc []byte, where string) (it item, err error) {
-	if doc = skipSpace(doc); doc[0] != '{' {
+func (d *Dialect) parseItem(doc jsontext.Value, where string) (it item, err error) {
+	if doc.Kind() != jsontext.KindBeginObject {
 		return it, badJSON(where, "must be an object with topic and data")
 	}
 	at := func(name string) string { return strings.TrimPrefix(where+"."+name, ".") }
 	given := false
-	for key, value := range members(doc) {
-		switch name := unquote(key); {
+	for name, value := range members(doc) {
+		switch {
 		case name == "topic" && given, name == "data" && it.data != nil:
 			return it, badJSON(at(name), "given twice")
-		case name == "topic" && value[0] != '"':
+		case name == "topic" && value.Kind() != jsontext.KindString:
 			return it, badJSON(at(name), "must be a string")
 		case name == "topic":
-			it.topic, given = unquote(value), true
+			it.topic, given = text(value), true
 		case name == "data":
 			it.data = value
 		default:
-			return it, unknownKey(at(fieldName(key)), "only topic and data")
+			return it, unknownKey(at(shorten(name)), "only topic and data")
 		}
 	}
 	switch {
