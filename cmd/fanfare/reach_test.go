@@ -54,7 +54,19 @@ func connect(t *testing.T, s *server, n int, args ...string) *swarm {
 	if got, want := w.line(), fmt.Sprint("connected ", n); got != want {
 		t.Fatalf("swarm: %q, want %q", got, want)
 	}
+	w.favour()
 	return w
+}
+
+// favour lets the clients go first on the processors that they share with the server, as far as this user may: real clients have
+// processors of their own.
+func (w *swarm) favour() {
+	tasks, _ := os.ReadDir(fmt.Sprintf("/proc/%d/task", w.cmd.Process.Pid))
+	for _, task := range tasks {
+		if id, err := strconv.Atoi(task.Name()); err == nil {
+			_ = syscall.Setpriority(syscall.PRIO_PROCESS, id, -10)
+		}
+	}
 }
 
 func (w *swarm) kill() {
@@ -289,14 +301,16 @@ func TestReachMallocs(t *testing.T) {
 	s := serve(t)
 	w := connect(t, s, clients)
 	delivered := s.metric("fanfare_deliveries_total")
+	asked := s.metric("go_memstats_mallocs_total")
 	before := s.metric("go_memstats_mallocs_total")
+	asking := before - asked // what reading a metric allocates
 	for range rounds {
 		s.broadcast("0123456789")
 	}
 	eventually(t, "everything is delivered", func() bool {
 		return w.allHave(clients, rounds)
 	})
-	mallocs := s.metric("go_memstats_mallocs_total") - before
+	mallocs := s.metric("go_memstats_mallocs_total") - before - asking
 	deliveries := s.metric("fanfare_deliveries_total") - delivered
 	t.Logf("%v mallocs for %v deliveries: %.5f each", mallocs, deliveries, mallocs/deliveries)
 	if deliveries != clients*rounds || mallocs/deliveries >= 0.01 {
@@ -350,7 +364,8 @@ func TestReachFlood(t *testing.T) {
 		var closed int
 		groups, closed = w.report()
 		if closed > 0 {
-			t.Fatalf("%d clients were closed", closed)
+			_, metrics := s.request(http.MethodGet, "/metrics", "")
+			t.Fatalf("%d clients were closed: %s", closed, metrics)
 		}
 		if len(groups) == 1 && groups[0].count == count {
 			break
