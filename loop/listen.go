@@ -139,7 +139,7 @@ func bindTCP(a *net.TCPAddr, share bool) (fd int, err error) {
 	set(unix.IPPROTO_TCP, unix.TCP_NODELAY, 1) // accepted sockets inherit it
 	if family == unix.AF_INET6 {
 		only := 1
-		if a.IP == nil {
+		if a.IP == nil || a.IP.IsUnspecified() { // [::] is everything, as for any Go program
 			only = 0
 		}
 		set(unix.IPPROTO_IPV6, unix.IPV6_V6ONLY, only)

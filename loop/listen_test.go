@@ -95,6 +95,14 @@ func TestListen(t *testing.T) {
 			s.echoes("tcp6", "[::1]:"+port(s.addr))
 		}
 	})
+	t.Run("both, written in IPv6", func(t *testing.T) {
+		if !v6 {
+			return
+		}
+		s := listening(t, "[::]:0")
+		s.echoes("tcp4", "127.0.0.1:"+port(s.addr))
+		s.echoes("tcp6", "[::1]:"+port(s.addr))
+	})
 	t.Run("every IPv4", func(t *testing.T) {
 		s := listening(t, "0.0.0.0:0")
 		s.echoes("tcp4", "127.0.0.2:"+port(s.addr))

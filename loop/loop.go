@@ -249,6 +249,9 @@ func (l *Loop) kill(c *Conn, why Reason) {
 	if c.state == dead || c.state == free {
 		return
 	}
+	if c.flags&flagBlocked != 0 || why == Silent { // what the kernel holds for it would stay until TCP gives up: reset
+		_ = unix.SetsockoptLinger(c.op.FD, unix.SOL_SOCKET, unix.SO_LINGER, &unix.Linger{Onoff: 1})
+	}
 	l.bury(c, why)
 	sysShutdown(c.op.FD, unix.SHUT_RDWR)
 }

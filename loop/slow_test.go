@@ -1,6 +1,9 @@
 package loop
 
 import (
+	"errors"
+	"io"
+	"syscall"
 	"testing"
 	"time"
 
@@ -76,10 +79,11 @@ func TestDisconnectByBytes(t *testing.T) {
 	s.ended(ref, Slow)
 }
 
-// TestDisconnectDeadline: a slow client that never reads is gone when the time for the closing handshake is over.
+// TestDisconnectDeadline: a slow client that never reads is gone when the time for the closing handshake is over, and by a reset, so
+// that the kernel keeps nothing for it.
 func TestDisconnectDeadline(t *testing.T) {
 	s := start(t, &fake{}, Config{Limits: Limits{Backlog: 50000, Close: time.Hour}})
-	_, ref := s.joinSmall()
+	cl, ref := s.joinSmall()
 	c := s.conn(ref)
 	for i := 0; ask(t, s.loop(), func() bool { return c.state == open }); i++ {
 		s.send(ref, Disconnect, false, numbered(i, 20000))
@@ -90,6 +94,10 @@ func TestDisconnectDeadline(t *testing.T) {
 	}
 	advance(t, s.Group, 3*time.Minute)
 	s.ended(ref, Slow)
+	eventually(t, "the reset", func() bool { return ask(t, s.loop(), func() int { return s.loop().slab.used }) == 0 })
+	if _, err := io.Copy(io.Discard, cl.br); !errors.Is(err, syscall.ECONNRESET) {
+		t.Errorf("%v, want a reset", err)
+	}
 }
 
 // TestDisconnectByAge: the oldest frame may wait so long and no longer, however few bytes wait.

@@ -188,7 +188,8 @@ func (l *Listener) admit() bool {
 // socket with unread bytes can take the answer away from the client (RFC 9112, section 9.6).
 func refuse(fd int) {
 	_ = unix.SetNonblock(fd, true) // an attempt to duplicate it can have changed that
-	answer := AppendResponse(nil, http.StatusServiceUnavailable, "Retry-After: 1\r\n", "text/plain; charset=utf-8", []byte("too many connections\n"))
+	answer := AppendResponse(nil, http.StatusServiceUnavailable, "Retry-After: 1\r\n", "application/json",
+		[]byte(`{"error":{"code":"busy","message":"too many HTTP connections at once"}}`+"\n"))
 	_, _ = unix.Write(fd, answer)
 	_ = unix.Shutdown(fd, unix.SHUT_WR)
 	sink := make([]byte, refuseRead)
