@@ -1,9 +1,11 @@
 package proto
 
 import (
+	"maps"
 	"net"
 	"net/http"
 	"net/netip"
+	"slices"
 	"strings"
 
 	"fanfare/proto/auth"
@@ -14,8 +16,17 @@ func (p Peer) Claim(r *Request) auth.Claim {
 	return auth.Claim{
 		Local: p.Local(), Host: r.Host, Authorization: joined(r, "Authorization"),
 		Origin: joined(r, "Origin"), FetchSite: joined(r, "Sec-Fetch-Site"),
-		Forwarded: joined(r, "Forwarded")+joined(r, "X-Forwarded-For")+joined(r, "X-Real-IP") != "",
+		Forwarded: forwarded(r),
 	}
+}
+
+func forwarded(r *Request) bool {
+	for name := range r.Headers() {
+		if auth.IsForwarding(name) {
+			return true
+		}
+	}
+	return false
 }
 
 // joined gives a header that may have come in several lines.
@@ -36,7 +47,7 @@ func RequestClaim(r *http.Request) auth.Claim {
 	return auth.Claim{
 		Local: isLocal(r), Host: r.Host, Authorization: get("Authorization"),
 		Origin: get("Origin"), FetchSite: get("Sec-Fetch-Site"),
-		Forwarded: get("Forwarded")+get("X-Forwarded-For")+get("X-Real-IP") != "",
+		Forwarded: slices.ContainsFunc(slices.Collect(maps.Keys(r.Header)), auth.IsForwarding),
 	}
 }
 

@@ -31,6 +31,7 @@ func (s *Server) control(index int, l *listener) *http.Server {
 	return &http.Server{
 		Handler:                      h,
 		ReadHeaderTimeout:            headerTimeout,
+		ReadTimeout:                  headerTimeout + s.bodyTimeout,
 		WriteTimeout:                 writeTimeout,
 		IdleTimeout:                  idleTimeout,
 		MaxHeaderBytes:               s.maxHead,
@@ -70,7 +71,7 @@ func (h *plain) route(f handlerFunc) http.HandlerFunc {
 			if v := recover(); v != nil {
 				h.s.panicked(v)
 				w.Header().Set("Connection", "close")
-				writeError(w, AsError(nil))
+				writeError(w, r, AsError(nil))
 			}
 		}()
 		if err := f(w, r); err != nil {
@@ -82,7 +83,7 @@ func (h *plain) route(f handlerFunc) http.HandlerFunc {
 // fail is the one exit for errors.
 func (h *plain) fail(w http.ResponseWriter, r *http.Request, err error) {
 	h.s.refused(refusal{err: err, kind: request, path: r.URL.Path, origin: r.Header.Get("Origin"), remote: r.RemoteAddr})
-	writeError(w, AsError(err))
+	writeError(w, r, AsError(err))
 }
 
 // pick finds the handler of a method.
@@ -96,7 +97,11 @@ func pick(methods map[string]handlerFunc, method string) (handlerFunc, error) {
 	return nil, notAllowed(methods)
 }
 
-func writeError(w http.ResponseWriter, e *Error) {
+// writeError answers e. A body that nobody has read is not waited for: the connection ends with the answer.
+func writeError(w http.ResponseWriter, r *http.Request, e *Error) {
+	if r.Body != http.NoBody {
+		w.Header().Set("Connection", "close")
+	}
 	for line := range strings.SplitSeq(e.header(), "\r\n") {
 		if name, value, ok := strings.Cut(line, ": "); ok {
 			w.Header().Set(name, value)
@@ -116,7 +121,10 @@ func wantsUpgrade(r *http.Request) bool {
 	return false
 }
 
-func live(w http.ResponseWriter, _ *http.Request) error {
+func live(w http.ResponseWriter, r *http.Request) error {
+	if r.ContentLength != 0 {
+		return errNoBody
+	}
 	WriteJSON(w, http.StatusOK, []byte(`{"status":"ok"}`+"\n"))
 	return nil
 }

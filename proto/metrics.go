@@ -19,7 +19,10 @@ func (s *Server) count(name, labels string) {
 }
 
 // serveMetrics answers in the Prometheus text format.
-func (s *Server) serveMetrics(w http.ResponseWriter, _ *http.Request) error {
+func (s *Server) serveMetrics(w http.ResponseWriter, r *http.Request) error {
+	if r.ContentLength != 0 {
+		return errNoBody
+	}
 	w.Header().Set("Content-Type", "text/plain; version=0.0.4; charset=utf-8")
 	s.metrics.WritePrometheus(w)
 	metrics.WriteProcessMetrics(w)

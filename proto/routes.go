@@ -27,7 +27,8 @@ var (
 	errBodyTimeout = &Error{
 		Status: http.StatusRequestTimeout, Code: CodeTimeout, Header: "Connection: close\r\n", Text: "the body did not come in time",
 	}
-	errBody = &Error{
+	errNoBody = &Error{Status: http.StatusBadRequest, Code: CodeBadRequest, Field: "body", Text: "no body is expected here"}
+	errBody   = &Error{
 		Status: http.StatusBadRequest, Code: CodeBadRequest, Header: "Connection: close\r\n", Text: "the body could not be read",
 	}
 )
@@ -128,6 +129,7 @@ func (rt Routes) ReadBody(w http.ResponseWriter, r *http.Request, limit int) ([]
 	if len(buf) > limit {
 		return nil, tooLarge
 	}
+	r.Body = http.NoBody                // it has been read: the connection may be kept
 	if cap(buf) > len(buf)+len(buf)/2 { // a body in chunks
 		buf = slices.Clone(buf)
 	}

@@ -17,7 +17,7 @@ func parse(t *testing.T, list string) auth.Keys {
 }
 
 func TestKeys(t *testing.T) {
-	k := parse(t, "one,two\n three\t,,four\r\n")
+	k := parse(t, "# comment, here\none,two\n three\t,,four\r\n  # another\n")
 	if k.Len() != 4 {
 		t.Fatal(k.Len())
 	}
@@ -26,7 +26,7 @@ func TestKeys(t *testing.T) {
 			t.Error(key)
 		}
 	}
-	for _, key := range []string{"", "on", "onee", "One", "one,two", "\x00"} {
+	for _, key := range []string{"", "on", "onee", "One", "one,two", "\x00", "#", "comment", "here", "another"} {
 		if k.Has(key) {
 			t.Errorf("%q", key)
 		}
@@ -34,7 +34,7 @@ func TestKeys(t *testing.T) {
 	if parse(t, "").Len() != 0 || parse(t, "").Has("") {
 		t.Error("keys out of nothing")
 	}
-	for _, list := range []string{",", " \n", "good,b\xffd", "good,b\x00d", "good,sécret"} {
+	for _, list := range []string{",", " \n", "good,b\xffd", "good,b\x00d", "good,sécret", "good d", "# good"} {
 		k, err := auth.ParseKeys(list)
 		if err == nil || k.Len() != 0 || strings.Contains(err.Error(), "d") && strings.Contains(err.Error(), "good") {
 			t.Errorf("%q: %v", list, err)

@@ -13,22 +13,43 @@ type Keys struct {
 	hashes [][sha256.Size]byte
 }
 
-// ParseKeys reads a list of keys, separated by commas or white space. Errors do not tell a key.
+// ParseKeys hashes the keys of a list; see SplitKeys.
 func ParseKeys(list string) (Keys, error) {
+	keys, err := SplitKeys(list)
+	if err != nil {
+		return Keys{}, err
+	}
 	var k Keys
-	fields := strings.FieldsFunc(list, func(r rune) bool { return r == ',' || r == ' ' || r == '\t' || r == '\r' || r == '\n' })
-	for i, key := range fields {
-		for j := range len(key) {
-			if key[j] <= ' ' || key[j] > '~' {
-				return Keys{}, fmt.Errorf("publish key %d: only visible ASCII fits into an Authorization header", i+1)
-			}
-		}
+	for _, key := range keys {
 		k.hashes = append(k.hashes, sha256.Sum256([]byte(key)))
 	}
-	if len(fields) == 0 && list != "" {
-		return Keys{}, errors.New("no publish key in the list")
-	}
 	return k, nil
+}
+
+// SplitKeys reads a list of keys, separated by commas or line ends. Lines that begin with # are comments. A key is visible ASCII: that
+// is what fits into an Authorization header, and white space inside one is an error rather than a second key. A list that is not
+// empty must hold a key. Errors do not tell a key.
+func SplitKeys(list string) (keys []string, err error) {
+	for line := range strings.Lines(list) {
+		if line = strings.TrimSpace(line); strings.HasPrefix(line, "#") {
+			continue
+		}
+		for key := range strings.SplitSeq(line, ",") {
+			if key = strings.TrimSpace(key); key == "" {
+				continue
+			}
+			for i := range len(key) {
+				if key[i] <= ' ' || key[i] > '~' {
+					return nil, fmt.Errorf("publish key %d: a key is visible ASCII without spaces; keys are separated by commas or line ends", len(keys)+1)
+				}
+			}
+			keys = append(keys, key)
+		}
+	}
+	if len(keys) == 0 && list != "" {
+		return nil, errors.New("no publish key in the list")
+	}
+	return keys, nil
 }
 
 // Len is the number of keys.

@@ -18,7 +18,18 @@ type Claim struct {
 	Authorization string
 	Origin        string
 	FetchSite     string // Sec-Fetch-Site
-	Forwarded     bool   // a proxy speaks for somebody else: Forwarded, X-Forwarded-For or X-Real-IP is there
+	Forwarded     bool   // a proxy speaks for somebody else: a header says so, see IsForwarding
+}
+
+// IsForwarding reports whether a header of that name is one that proxies add. (A proxy that adds none cannot be told from a client.)
+func IsForwarding(name string) bool {
+	for _, known := range []string{"Forwarded", "Via", "X-Real-IP", "X-Client-IP", "CF-Connecting-IP", "True-Client-IP"} {
+		if strings.EqualFold(name, known) {
+			return true
+		}
+	}
+	const family = "X-Forwarded-"
+	return len(name) > len(family) && strings.EqualFold(name[:len(family)], family)
 }
 
 // Verdict is a Policy's answer; it fits into a byte of a connection's record.

@@ -95,6 +95,8 @@ func (d *Dialect) Open(p proto.Peer, r *proto.Request) ([]byte, error) {
 				return nil, err
 			}
 			word |= f
+		default:
+			return nil, errParam(q.Name)
 		}
 	}
 	*p.Word() = word

@@ -50,16 +50,27 @@ func unknownKey(field, text string) *proto.Error {
 	return e
 }
 
+// errParam names a parameter that nothing is done with: most likely it is a misspelt one.
+func errParam(name string) error {
+	return &proto.Error{
+		Status: http.StatusBadRequest, Code: codeBadQuery, Field: "query", Quotes: true,
+		Text: shown(name) + " is unknown: /ws has topic and format, /broadcast has topic",
+	}
+}
+
 func errFormat(s string) error {
+	return &proto.Error{
+		Status: http.StatusBadRequest, Code: codeBadQuery, Field: "format", Text: shown(s) + " is unknown: raw or json", Quotes: true,
+	}
+}
+
+// shown is a client's word in an error's text.
+func shown(s string) string {
 	const most = 32
 	if len(s) > most || !utf8.ValidString(s) {
-		s = "this"
-	} else {
-		s = strconv.Quote(s)
+		return "this"
 	}
-	return &proto.Error{
-		Status: http.StatusBadRequest, Code: codeBadQuery, Field: "format", Text: s + " is unknown: raw or json", Quotes: true,
-	}
+	return strconv.Quote(s)
 }
 
 func (d *Dialect) errSubscriptions() error {

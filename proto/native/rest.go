@@ -53,6 +53,8 @@ func queryTopic(query string) (topic string, given bool, err error) {
 			return "", false, errTwice
 		case q.Name == "topic":
 			topic, given = q.Value, true
+		default:
+			return "", false, errParam(q.Name)
 		}
 	}
 	return topic, given, nil

@@ -42,6 +42,7 @@ func TestWhoMayPublish(t *testing.T) {
 		{"same site", plain, "Sec-Fetch-Site: same-site", 403},
 		{"cross site", plain, "Sec-Fetch-Site: cross-site", 403},
 		{"behind a proxy", plain, "X-Forwarded-For: 203.0.113.7", 403},
+		{"behind another proxy", plain, "via: 1.1 proxy", 403},
 		{"keyed: nothing", keyed, "", 401},
 		{"keyed: wrong", keyed, "Authorization: Bearer onetwo", 401},
 		{"keyed: empty", keyed, "Authorization: Bearer ", 401},
