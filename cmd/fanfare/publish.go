@@ -13,6 +13,8 @@ import (
 	"strings"
 	"syscall"
 	"time"
+
+	"fanfare/proto/auth"
 )
 
 type publishCmd struct {
@@ -57,9 +59,8 @@ func (c *publishCmd) Run(std streams) error {
 	if err != nil {
 		return err
 	}
-	for key := range strings.FieldsSeq(strings.ReplaceAll(keys, ",", " ")) {
-		request.Header.Set("Authorization", "Bearer "+key)
-		break // one of them is enough
+	if list, err := auth.SplitKeys(keys); err == nil && len(list) > 0 { // readKeys has checked it; one is enough
+		request.Header.Set("Authorization", "Bearer "+list[0])
 	}
 	client := http.Client{
 		Timeout:       30 * time.Second,

@@ -28,7 +28,9 @@ func (c *serveCmd) Run(std streams) error {
 	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGINT, syscall.SIGTERM)
 	defer stop()
 	signal.Ignore(syscall.SIGPIPE) // a log pipe that closes is no reason to stop serving
-	log := c.logger(std.err)
+	lines := newLogWriter(std.err, c.logger)
+	defer lines.close()
+	log := c.logger(lines)
 	list, err := readKeys(c.PublishKeyFile, "--publish-key-file (FANFARE_PUBLISH_KEY_FILE)")
 	if err != nil {
 		return err
