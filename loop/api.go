@@ -79,8 +79,39 @@ func (r Reason) String() string {
 // Policies of a slow consumer: the class of fanout.Sink.Send.
 const (
 	Disconnect uint8 = iota // close 1008 when the backlog is over its bytes or age
-	DropOldest              // drop whole frames from behind the one being sent
+	DropOldest              // drop whole frames from behind the one being sent, the oldest first
+	Conflate                // replace the frame of the same room that waits; where there is none, as DropOldest
+	DropNewest              // drop the frame that comes
+	policies
 )
+
+// Refusal is why a connection was not accepted; String is its label in logs, metrics and the answer's error code.
+type Refusal uint8
+
+// The refusals, in the order in which metrics list them.
+const (
+	FullConns  Refusal = iota // Admission.Conns
+	FullRate                  // Admission.Rate
+	FullMemory                // Admission.Memory
+	NoFiles                   // the process or the machine is out of descriptors
+	refusals
+)
+
+// String gives the label used in logs and metrics.
+func (r Refusal) String() string {
+	if r < refusals {
+		return refusalNames[r]
+	}
+	return "unknown"
+}
+
+// Admission bounds what a Group accepts. Who comes beyond is told so in HTTP before his request is read, and costs no record.
+// What is accepted already stays.
+type Admission struct {
+	Conns  int   // connections in all loops, and those that net/http holds; 0: no limit
+	Rate   int   // accepted a second, in all loops, in bursts of one second's worth; 0: no limit
+	Memory int64 // bytes of Go memory in use above which nothing is accepted; 0: no limit
+}
 
 // Limits bound what one connection may cost.
 type Limits struct {
@@ -91,14 +122,19 @@ type Limits struct {
 	Handshake  time.Duration // from accept to the end of the request head
 	Close      time.Duration // from our close frame to the end of the stream
 	HTTPConns  int           // connections that net/http may hold
+
+	// BacklogTotal bounds what all queues of the process hold: 40 bytes a frame that waits, and the frame's own bytes once for
+	// each loop, however many wait for it. 0: no limit.
+	BacklogTotal int64
 }
 
 // Config is what a Group is made of.
 type Config struct {
-	Loops   int // 0: as many as GOMAXPROCS says
-	Handler Handler
-	Limits  Limits // zero fields take the defaults
-	Log     *slog.Logger
+	Loops     int // 0: as many as GOMAXPROCS says
+	Handler   Handler
+	Limits    Limits    // zero fields take the defaults
+	Admission Admission // until Group.Admit changes it
+	Log       *slog.Logger
 }
 
 func (l Limits) withDefaults() Limits {

@@ -23,6 +23,7 @@ const (
 	closing       // close frame queued; the client's is awaited
 	drain         // last bytes queued, then the write side shuts; input is thrown away until the end of the stream
 	dead          // detached; Closed is owed, then the slot rests
+	canary        // no connection: see Loop.Canary
 )
 
 const (
@@ -49,6 +50,7 @@ type Conn struct {
 	qhead uint32 // output queue: nodes of the loop's slab
 	qtail uint32
 	qsize uint32 // bytes behind the head node
+	tag   uint32
 	flags uint16
 	state state
 	why   Reason
@@ -88,6 +90,9 @@ func (c *Conn) Listener() int { return int(c.where) }
 
 // Word points at 8 bytes that belong to the handler; they are zero at the start. The pointer must not outlive the call.
 func (c *Conn) Word() *uint64 { return &c.word }
+
+// Tag points at 4 more bytes that belong to the handler; they are zero at the start. The pointer must not outlive the call.
+func (c *Conn) Tag() *uint32 { return &c.tag }
 
 // State gives the handler's object, nil when none was set.
 func (c *Conn) State() any {

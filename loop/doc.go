@@ -17,13 +17,18 @@
 //
 // Only its loop touches a Conn, its queue, its slab: there are no locks on them. Everybody else has a Ref and Group.Post. In race
 // builds every entry asserts the goroutine. The one lock, Loop.mu, guards the list of posts and the published counters; nothing
-// is called under it.
+// is called under it. What loops share are atomics: how many connections each has, how many there are (for Admission), what the
+// queues of all hold (once a turn), and each loop's pace, which can be read while it hangs (Group.LoopStats).
+//
+// Slot 0 of each loop is its canary: a record without a socket that is in no count. Whoever checks that a loop delivers sends to
+// it like to any member and looks whether CanaryCount has moved.
 //
 // # A turn
 //
 // A turn is one run of the door's callback. Whatever leaves work for later (a post, a frame to flush, a dead connection) writes
 // the eventfd once. The turn does, in this order: posted functions; reads that were cut short; one slice of the Worker; times
-// that are due; flushes; descriptors and slots that have rested; Closed calls. netpoll offers no later hook, so reads of the same
+// that are due; close frames of a Drain; flushes; what the total of all queues asks for; descriptors and slots that have rested;
+// Closed calls. netpoll offers no later hook, so reads of the same
 // batch of events may run before or after the turn: a connection's order holds because all its output goes through its queue.
 //
 // # The order of a connection's callbacks
@@ -60,9 +65,34 @@
 // the frame's class applies. Replies and control frames (room 0) are never dropped while the connection lives. A close frame is
 // the last thing out: what can leave before it does, the rest is dropped.
 //
+//	             no room for a frame       the head is too old      always, while the client does not read
+//	Disconnect   close 1008                close 1008               -
+//	DropOldest   the oldest go             what is as old goes      -
+//	Conflate     as DropOldest             -                        replace what waits for the same room
+//	DropNewest   the frame itself goes     frames that come go      -
+//
+// A policy that drops makes room for replies. Beyond Limits.BacklogTotal the connections of each loop give, the one with the
+// oldest head first: what their policies let go; else they are closed.
+//
+// # Who comes in
+//
+// Admission limits connections, accepts a second and memory in use. Who comes beyond is answered in HTTP at once (503, or 429 for
+// the rate), before his request is read and without a record; his descriptor lingers for half a second, so that no reset takes
+// the answer away. When descriptors are out, a spare one is closed to accept, answer and close one that waits; when that fails
+// too, accepting pauses until the next tick. The kernel shares connections out blindly: when the fullest loop has more than 64 and
+// 20 % more than the emptiest, the emptiest gets what any loop accepts.
+//
+// A connection whose first request is plain HTTP goes to net/http, and counts for Admission until it ends. If an upgrade comes on
+// it later, Group.Adopt takes it back: it begins anew on the emptiest loop, with the request as its first input.
+//
+// # The way out
+//
+// Group.Drain empties the accept queues and closes the listening sockets, on every loop before it goes on; then every connection
+// gets a close frame, so many a tick that they fill the window. Group.Close ends the rest with 1001.
+//
 // # An upgrade, from the outside in
 //
-// The listener's callback accepts -> a slot -> the head is parsed in the loop's buffer and checked in full -> Handler.Head
-// decides -> gobwas/ws writes the 101 into a scratch buffer -> it leaves with the greeting in one call -> idle: 180 bytes and an
-// epoll entry.
+// The listener's callback accepts -> Admission -> a loop -> a slot -> the head is parsed in the loop's buffer and checked in full
+// -> Handler.Head decides -> gobwas/ws writes the 101 into a scratch buffer -> it leaves with the greeting in one call -> idle: 180
+// bytes and an epoll entry.
 package loop

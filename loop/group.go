@@ -7,6 +7,8 @@ import (
 	"net"
 	"os"
 	"runtime"
+	"sync/atomic"
+	"time"
 
 	"github.com/cloudwego/netpoll"
 	"golang.org/x/sys/unix"
@@ -23,6 +25,13 @@ type Group struct {
 	paths  []string          // unix sockets to remove
 	conns  int               // that net/http may hold, of each listener
 	failed chan error
+	gate   gate
+	gauge  gauge
+
+	backlog  atomic.Int64 // what the queues of all loops hold, as of their last turns
+	draining atomic.Bool
+	began    time.Time
+	clock    func() int64 // ns since began, monotonic; tests have their own
 }
 
 // New makes a group that does not run yet. In one process, groups share netpoll's polls.
@@ -44,12 +53,14 @@ func New(cfg Config) (*Group, error) {
 	if err != nil {
 		return nil, err
 	}
-	g := &Group{exit: exitProcess, conns: cfg.Limits.HTTPConns}
+	g := &Group{exit: exitProcess, conns: cfg.Limits.HTTPConns, began: time.Now()}
+	g.clock = func() int64 { return int64(time.Since(g.began)) }
+	g.Admit(cfg.Admission)
 	for i := range cfg.Loops {
 		l, err := newLoop(g, i, infos[i], &cfg)
 		if err != nil {
 			for _, l := range g.loops {
-				_, _ = unix.Close(l.door.FD), unix.Close(l.ticker.FD)
+				_, _, _ = unix.Close(l.door.FD), unix.Close(l.ticker.FD), unix.Close(l.spare)
 			}
 			return nil, err
 		}
@@ -85,11 +96,22 @@ func (g *Group) Listen(addr string) (index int, bound net.Addr, err error) {
 		g.paths = append(g.paths, bound.String())
 	}
 	for i, fd := range fds {
-		l := g.loops[i]
-		ln := &listener{loop: l, where: uint8(index), spread: unixSocket}
-		ln.op.FD = fd
-		l.listeners = append(l.listeners, ln)
+		g.loops[i].listen(fd, index, unixSocket)
 	}
+	return index, bound, nil
+}
+
+// ListenFD is Listen for a listening socket that another process has bound, as in socket activation: a TCP or a unix socket. It
+// belongs to the group then, unless there is an error. One loop accepts for all. A unix socket's file stays at the end.
+func (g *Group) ListenFD(fd int) (index int, bound net.Addr, err error) {
+	if index = len(g.http); index > 255 {
+		return 0, nil, errors.New("loop: at most 256 listeners")
+	}
+	if bound, err = inherit(fd); err != nil {
+		return 0, nil, fmt.Errorf("descriptor %d: %w", fd, err)
+	}
+	g.http = append(g.http, http1.NewListener(bound, g.conns))
+	g.loops[index%len(g.loops)].listen(fd, index, true)
 	return index, bound, nil
 }
 
@@ -110,7 +132,7 @@ func (g *Group) Start() error {
 }
 
 func (l *Loop) start() error {
-	err := l.poll.Control(&l.ticker, netpoll.PollReadable)
+	err := errors.Join(l.armTicker(), l.poll.Control(&l.ticker, netpoll.PollReadable))
 	for _, ln := range l.listeners {
 		err = errors.Join(err, ln.start())
 	}
@@ -128,6 +150,7 @@ func (g *Group) Post(ref Ref, f func(c *Conn)) {
 // Close ends every connection with 1001 and gives everything back; once, after a Start that succeeded. Nothing may be posted
 // afterwards. It returns when the last Closed has been called.
 func (g *Group) Close() {
+	g.draining.Store(true)
 	for _, l := range g.loops {
 		l.post(0, func(*Conn) { l.stopping = 1 })
 	}
@@ -137,7 +160,12 @@ func (g *Group) Close() {
 	for _, l := range g.loops {
 		l.runPosts() // connections that another loop accepted for this one too late: adopt closes them
 		for _, ln := range l.listeners {
-			_ = unix.Close(ln.op.FD)
+			if ln.op.FD >= 0 {
+				_ = unix.Close(ln.op.FD)
+			}
+		}
+		if l.spare >= 0 {
+			_ = unix.Close(l.spare)
 		}
 		_ = unix.Close(l.ticker.FD)
 		_ = unix.Close(l.door.FD)
@@ -156,7 +184,9 @@ func (l *Loop) stop() {
 	switch {
 	case l.stopping == 1:
 		for _, ln := range l.listeners {
-			_ = ln.op.Control(netpoll.PollDetach)
+			if ln.op.FD >= 0 {
+				_ = ln.op.Control(netpoll.PollDetach)
+			}
 		}
 		l.killAll()
 		l.stopping = 2
@@ -164,6 +194,7 @@ func (l *Loop) stop() {
 		_ = l.ticker.Control(netpoll.PollDetach)
 		l.stopping = 3
 	case l.stopping == 3:
+		l.farewells(len(l.lingering))
 		_ = l.door.Control(netpoll.PollDetach)
 		l.stopping = 4
 		l.woken.Store(true) // for ever: nobody writes to a descriptor that is about to close

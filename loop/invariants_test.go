@@ -43,6 +43,9 @@ func faultsOf(l *Loop) (faults []string) {
 		}
 		used += ch.used
 	}
+	if l.canary != 0 { // it is no connection
+		used--
+	}
 	if used != l.slab.used {
 		bad("slab: %d used, count %d", used, l.slab.used)
 	}

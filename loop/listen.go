@@ -3,10 +3,12 @@ package loop
 import (
 	"errors"
 	"fmt"
+	"math"
 	"net"
 	"os"
 	"strings"
 	"syscall"
+	"time"
 
 	"github.com/cloudwego/netpoll"
 	"golang.org/x/sys/unix"
@@ -15,6 +17,9 @@ import (
 const (
 	acceptsPerEvent = 64
 	listenBacklog   = 4096 // the kernel caps it at net.core.somaxconn
+	skewFrom        = 64   // connections up to which a loop is not too full
+	skewPercent     = 20   // that the fullest loop may have more than the emptiest
+	hung            = 2 * time.Second
 )
 
 // listener is one listening socket of one loop.
@@ -22,7 +27,7 @@ type listener struct {
 	op     netpoll.FDOperator
 	loop   *Loop
 	where  uint8
-	spread bool // a unix socket, which the kernel cannot share out: its connections are posted to all loops in turn
+	spread bool // a socket of its own, which the kernel cannot share out: its connections are posted to all loops in turn
 	next   int
 	paused bool // out of descriptors; the next tick tries again
 }
@@ -38,7 +43,17 @@ func (ln *listener) start() error {
 func (ln *listener) onReady(netpoll.Poll) error {
 	l := ln.loop
 	l.own()
+	defer l.spent(l.group.clock())
 	defer l.caught(nil)
+	if ln.op.FD >= 0 { // else it was closed in this batch of events
+		ln.accept()
+	}
+	return nil
+}
+
+// accept takes a bounded number of those that wait, and reports whether there may be more.
+func (ln *listener) accept() bool {
+	l := ln.loop
 	for range acceptsPerEvent {
 		fd, local, e := sysAccept(ln.op.FD)
 		switch e {
@@ -46,35 +61,123 @@ func (ln *listener) onReady(netpoll.Poll) error {
 			ln.take(fd, local)
 		case syscall.EINTR, syscall.ECONNABORTED:
 		case syscall.EAGAIN:
-			return nil
-		default: // out of descriptors or memory: without a pause the event would come again at once, for ever
+			return false
+		case syscall.EMFILE, syscall.ENFILE:
 			l.count.acceptErrors++
-			ln.paused = true
-			return l.poll.Control(&ln.op, netpoll.PollDetach)
+			if more, ok := ln.sacrifice(); ok && more {
+				continue
+			} else if !ok {
+				ln.pause()
+			}
+			return false
+		default:
+			l.count.acceptErrors++
+			ln.pause()
+			return false
 		}
 	}
-	return nil
+	return true
+}
+
+// pause: out of descriptors or memory the event would come again at once, for ever.
+func (ln *listener) pause() {
+	if !ln.paused {
+		ln.paused = true
+		_ = ln.loop.poll.Control(&ln.op, netpoll.PollDetach)
+	}
 }
 
 func (ln *listener) take(fd int, local bool) {
-	if !ln.spread {
-		ln.loop.adopt(fd, ln.where, local)
+	l := ln.loop
+	if why, ok := l.group.admit(); !ok {
+		l.refuse(fd, why)
 		return
 	}
-	loops := ln.loop.group.loops
-	to := loops[ln.next%len(loops)]
-	ln.next++
-	if to == ln.loop {
-		to.adopt(fd, ln.where, local)
+	l.count.accepted++
+	to := ln.place()
+	to.expect()
+	if to == l {
+		l.adopt(fd, ln.where, local)
 		return
 	}
 	to.post(0, func(*Conn) { to.adopt(fd, ln.where, local) })
 }
 
+// place chooses the loop for a new connection: the kernel's choice, or in turn, but the emptiest when they have become uneven.
+func (ln *listener) place() *Loop {
+	l := ln.loop
+	loops, to := l.group.loops, l
+	if ln.spread {
+		to = loops[ln.next%len(loops)]
+		ln.next++
+	}
+	most := int64(0)
+	for _, l := range loops {
+		most = max(most, l.load.Load())
+	}
+	if most <= skewFrom {
+		return to
+	}
+	if least := l.group.emptiest(); least != to && skewed(most, least.load.Load()) {
+		l.count.moved++
+		return least
+	}
+	return to
+}
+
+func skewed(most, least int64) bool { return most > skewFrom && most*100 > least*(100+skewPercent) }
+
+// emptiest is the loop with the fewest connections, of those that turn: one that hangs would get everybody. When all hang (the
+// process was stopped, say) it is the first.
+func (g *Group) emptiest() *Loop {
+	least, fewest := g.loops[0], int64(math.MaxInt64)
+	now := g.clock()
+	for _, l := range g.loops {
+		if n := l.load.Load(); n < fewest && now-l.pulse.ticked.Load() < int64(hung) {
+			least, fewest = l, n
+		}
+	}
+	return least
+}
+
 func (ln *listener) resume() {
-	if ln.paused {
+	if ln.paused && ln.op.FD >= 0 {
 		ln.paused = ln.loop.poll.Control(&ln.op, netpoll.PollReadable) != nil
 	}
+}
+
+// listen adds a listening socket to the loop.
+func (l *Loop) listen(fd, index int, spread bool) {
+	ln := &listener{loop: l, where: uint8(index), spread: spread}
+	ln.op.FD = fd
+	l.listeners = append(l.listeners, ln)
+}
+
+// inherit makes a listening socket that came from another process like one of ours.
+func inherit(fd int) (net.Addr, error) {
+	if is, err := unix.GetsockoptInt(fd, unix.SOL_SOCKET, unix.SO_ACCEPTCONN); err != nil || is == 0 {
+		return nil, errors.Join(errors.New("not a listening socket"), err)
+	}
+	sa, err := unix.Getsockname(fd)
+	if err != nil {
+		return nil, err
+	}
+	var bound net.Addr
+	switch sa := sa.(type) {
+	case *unix.SockaddrInet4:
+		bound = &net.TCPAddr{IP: sa.Addr[:], Port: sa.Port}
+	case *unix.SockaddrInet6:
+		bound = &net.TCPAddr{IP: sa.Addr[:], Port: sa.Port}
+	case *unix.SockaddrUnix:
+		bound = &net.UnixAddr{Name: sa.Name, Net: "unix"}
+	default:
+		return nil, errors.New("neither a TCP nor a unix socket")
+	}
+	if bound.Network() == "tcp" {
+		err = unix.SetsockoptInt(fd, unix.IPPROTO_TCP, unix.TCP_NODELAY, 1)
+	}
+	unix.CloseOnExec(fd)
+	return bound, errors.Join(err, unix.SetNonblock(fd, true))
 }
 
 // bind opens one listening socket per loop, or a single one for a unix socket, and gives the address that was bound.

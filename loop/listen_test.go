@@ -39,7 +39,7 @@ func discard(g *Group) {
 		for _, ln := range l.listeners {
 			_ = unix.Close(ln.op.FD)
 		}
-		_ = errors.Join(unix.Close(l.door.FD), unix.Close(l.ticker.FD))
+		_ = errors.Join(unix.Close(l.door.FD), unix.Close(l.ticker.FD), unix.Close(l.spare))
 	}
 }
 
@@ -237,7 +237,8 @@ func TestAcceptedSockets(t *testing.T) {
 	})
 }
 
-// TestOutOfDescriptors: accepting pauses instead of spinning, who is connected is served, and it resumes by itself.
+// TestOutOfDescriptors: without a descriptor to spare accepting pauses instead of spinning, who is connected is served, and it
+// resumes by itself.
 func TestOutOfDescriptors(t *testing.T) {
 	s := start(t, &fake{}, Config{})
 	cl, _ := s.join()
@@ -250,6 +251,10 @@ func TestOutOfDescriptors(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer func() { _ = unix.Close(fd) }()
+	on(t, s.loop(), func() {
+		_ = unix.Close(s.loop().spare)
+		s.loop().spare = -1
+	})
 	restore := exhaust(t)
 	if err := unix.Connect(fd, &unix.SockaddrInet4{Port: addr.Port, Addr: [4]byte(addr.IP.To4())}); err != nil {
 		restore()

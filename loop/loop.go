@@ -38,11 +38,14 @@ type Loop struct {
 	door   netpoll.FDOperator // an eventfd: whatever comes from outside, and the end of every turn
 	ticker netpoll.FDOperator // a timerfd
 	done   chan struct{}
+	canary Ref
 
 	// owned by the loop
 	owner     owner
 	slab      slab
 	nodes     nodeSlab
+	shares    shares
+	told      int64  // of weight, to the group
 	buf       []byte // what was read last
 	out       []byte // scratch for a handshake's answer
 	iov       [iovecs]unix.Iovec
@@ -62,9 +65,17 @@ type Loop struct {
 	panicked  uint32 // tick at which the current window of panics began
 	stopping  int    // steps of the end that are done; 0: not ending
 	count     counts
+	spare     int       // a descriptor to give up when there are no more; -1: it is given up
+	lingering []refused // the oldest first
+	lingerers int       // most of them
+	leaving   leaving
+	beats     beats
 
 	// any goroutine
 	woken atomic.Bool
+	sung  atomic.Uint64 // frames sent to the canary
+	load  atomic.Int64  // connections it has, or is about to get
+	pulse pulse
 	stats Stats // what count held when the last turn ended, under mu
 	mu    sync.Mutex
 	posts []post
@@ -92,6 +103,8 @@ func newLoop(g *Group, id int, p pollInfo, cfg *Config) (*Loop, error) {
 		return nil, err
 	}
 	l.ticker.OnRead = l.onTick
+	l.spare, l.lingerers = openSpare(), max(lingerers/cfg.Loops, 4)
+	l.hatch()
 	return l, nil
 }
 
@@ -105,6 +118,14 @@ func (l *Loop) Wake() {
 	}
 }
 
+// expect counts a connection that is to come; forget, one that has gone.
+func (l *Loop) expect() { l.load.Add(1) }
+
+func (l *Loop) forget() {
+	l.load.Add(-1)
+	l.group.gate.open.Add(-1)
+}
+
 func (l *Loop) post(ref Ref, f func(c *Conn)) {
 	l.mu.Lock()
 	l.posts = append(l.posts, post{ref, f})
@@ -116,6 +137,7 @@ func (l *Loop) post(ref Ref, f func(c *Conn)) {
 // which changes no connection's order: all of a connection's output goes through its queue.
 func (l *Loop) turn(netpoll.Poll) error {
 	l.own()
+	defer l.spent(l.group.clock())
 	defer l.caught(nil) // a fault of our own: the next turn goes on
 	sysCount(l.door.FD)
 	l.woken.Store(false)
@@ -123,9 +145,12 @@ func (l *Loop) turn(netpoll.Poll) error {
 	l.runResumes()
 	more := l.work()
 	more = l.sweepDue() || more
+	more = l.leave() || more
 	l.runFlushes()
+	more = l.relieve() || more
 	l.release()
 	l.runClosed()
+	l.left()
 	l.publish()
 	if more || len(l.resting) > 0 || len(l.resume) > 0 || len(l.flush) > 0 || len(l.dying) > 0 {
 		l.Wake()
@@ -212,19 +237,21 @@ func (l *Loop) release() {
 		c.op.FD = -1
 		c.state = free
 		l.slab.give(c, l.now)
+		l.forget()
 	}
 	l.resting = l.resting[:0]
 }
 
-// adopt makes a record for a fresh descriptor and begins to read its request head.
-func (l *Loop) adopt(fd int, where uint8, local bool) {
+// adopt makes a record for a descriptor that was expected and begins to read its request head.
+func (l *Loop) adopt(fd int, where uint8, local bool) *Conn {
 	var c *Conn
 	if l.stopping == 0 {
 		c = l.slab.take()
 	}
 	if c == nil {
 		_ = unix.Close(fd)
-		return
+		l.forget()
+		return nil
 	}
 	onRead := c.op.OnRead
 	c.op = l.tmpl // a fresh state and detach count
@@ -232,21 +259,21 @@ func (l *Loop) adopt(fd int, where uint8, local bool) {
 		onRead = c.onReady // the 16-byte closure; it stays with the slot
 	}
 	c.op.FD, c.op.OnRead = fd, onRead
-	c.loop, c.ext, c.word, c.state, c.flags, c.why, c.where = l, nil, 0, head, 0, ByClient, where
+	c.loop, c.ext, c.word, c.tag, c.state, c.flags, c.why, c.where = l, nil, 0, 0, head, 0, ByClient, where
 	c.qhead, c.qtail, c.qsize = 0, 0, 0
 	if local {
 		c.flags = flagLocal
 	}
-	l.count.accepted++
 	l.setDue(c, l.lim.Handshake)
 	if err := l.poll.Control(&c.op, netpoll.PollReadable); err != nil {
 		l.kill(c, Reset)
 	}
+	return c
 }
 
 // kill ends a connection now: detached and shut down at once, the rest at the end of the turn.
 func (l *Loop) kill(c *Conn, why Reason) {
-	if c.state == dead || c.state == free {
+	if c.state == dead || c.state == free || c.state == canary {
 		return
 	}
 	if c.flags&flagBlocked != 0 || why == Silent { // what the kernel holds for it would stay until TCP gives up: reset

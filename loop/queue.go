@@ -7,7 +7,14 @@ type node struct {
 	next  uint32
 	tick  uint32 // when it was queued
 	class uint8
+	held  [3]byte // number of its share
 }
+
+func (n *node) share() uint32 {
+	return uint32(n.held[0]) | uint32(n.held[1])<<8 | uint32(n.held[2])<<16
+}
+
+func (n *node) setShare(s uint32) { n.held = [3]byte{byte(s), byte(s >> 8), byte(s >> 16)} }
 
 const nodeChunk = 1024
 
@@ -51,7 +58,9 @@ func (s *nodeSlab) shrink() {
 // push appends a frame to the connection's queue.
 func (l *Loop) push(c *Conn, frame []byte, room uint32, class uint8) {
 	n := l.nodes.take()
-	*l.nodes.at(n) = node{bytes: frame, room: room, tick: l.now, class: class}
+	nd := l.nodes.at(n)
+	*nd = node{bytes: frame, room: room, tick: l.now, class: class}
+	nd.setShare(l.shares.hold(frame))
 	if c.qhead == 0 {
 		c.qhead = n
 	} else {
@@ -67,6 +76,7 @@ func (l *Loop) pop(c *Conn) {
 	n := c.qhead
 	nd := l.nodes.at(n)
 	l.count.queued -= int64(len(nd.bytes))
+	l.shares.drop(nd.share())
 	c.qhead = nd.next
 	c.flags &^= flagPinned
 	if c.qhead == 0 {
@@ -83,6 +93,7 @@ func (l *Loop) cut(c *Conn, prev uint32) {
 	n := p.next
 	nd := l.nodes.at(n)
 	l.count.queued -= int64(len(nd.bytes))
+	l.shares.drop(nd.share())
 	c.qsize -= uint32(len(nd.bytes))
 	if p.next = nd.next; p.next == 0 {
 		c.qtail = prev
@@ -108,19 +119,47 @@ func (l *Loop) dropUnsent(c *Conn) {
 	}
 }
 
-// dropOldest drops frames that a policy may drop, oldest first, from behind the head while keep is false.
-func (l *Loop) dropOldest(c *Conn, enough func(*node) bool) {
+// dropOldest drops frames of the policies up to last from behind the head, the oldest first, until it is enough.
+func (l *Loop) dropOldest(c *Conn, last uint8, enough func(*node) bool) {
 	prev := c.qhead
 	for n := l.nodes.at(prev).next; n != 0; n = l.nodes.at(prev).next {
 		nd := l.nodes.at(n)
-		if enough(nd) {
-			return
-		}
-		if nd.room == 0 || nd.class != DropOldest {
+		if nd.room == 0 || nd.class == Disconnect || nd.class > last {
 			prev = n
 			continue
 		}
-		l.count.dropped++
+		if enough(nd) {
+			return
+		}
+		l.count.dropped[nd.class]++
 		l.cut(c, prev)
 	}
+}
+
+// conflate puts a frame into the place of the one that waits for the same room; false when there is none, or no place for a
+// larger one. Its age begins anew: it is news.
+func (l *Loop) conflate(c *Conn, frame []byte, room uint32) bool {
+	prev := uint32(0)
+	for n := c.qhead; n != 0; n = l.nodes.at(n).next {
+		nd := l.nodes.at(n)
+		if nd.room != room || nd.class != Conflate || n == c.qhead && c.flags&flagPinned != 0 {
+			prev = n
+			continue
+		}
+		l.count.dropped[Conflate]++
+		if n != c.qhead {
+			size := int(c.qsize) - len(nd.bytes) + len(frame)
+			if size > l.lim.Backlog {
+				l.cut(c, prev)
+				return false
+			}
+			c.qsize = uint32(size)
+		}
+		l.count.queued += int64(len(frame) - len(nd.bytes))
+		l.shares.drop(nd.share())
+		nd.bytes, nd.tick = frame, l.now
+		nd.setShare(l.shares.hold(frame))
+		return true
+	}
+	return false
 }

@@ -59,12 +59,12 @@ func (m *queueModel) total() (n int) {
 	return n
 }
 
-// dropOldest drops until at most keep bytes wait behind the head.
-func (m *queueModel) dropOldest(keep int) {
-	m.l.dropOldest(m.c, func(*node) bool { return int(m.c.qsize) <= keep })
+// dropOldest drops until at most keep bytes wait behind the head, of the policies up to last.
+func (m *queueModel) dropOldest(keep int, last uint8) {
+	m.l.dropOldest(m.c, last, func(*node) bool { return int(m.c.qsize) <= keep })
 	behind := m.total() - m.list[0].size
 	m.list = slices.DeleteFunc(m.list, func(f frameModel) bool {
-		drop := f.id != m.list[0].id && behind > keep && f.room != 0 && f.class == DropOldest
+		drop := f.id != m.list[0].id && behind > keep && f.room != 0 && f.class != Disconnect && f.class <= last
 		if drop {
 			behind -= f.size
 		}
@@ -106,14 +106,14 @@ func (m *queueModel) check() error {
 func (m *queueModel) step(what, a, b byte) {
 	switch what % 8 {
 	case 0, 1, 2, 3:
-		m.push(2+int(a), uint32(b%3), b/3%2)
+		m.push(2+int(a), uint32(b%3), b/3%policies)
 	case 4, 5:
 		if n := m.total(); n > 0 {
 			m.sent(1 + (int(a)<<2+int(b))%n)
 		}
 	case 6:
 		if len(m.list) > 0 {
-			m.dropOldest(int(a) << 2)
+			m.dropOldest(int(a)<<2, 1+b%3)
 		}
 	default:
 		if a%8 == 0 {

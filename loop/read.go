@@ -15,6 +15,7 @@ import (
 // onReady is the callback for readable and for writable events.
 func (c *Conn) onReady(netpoll.Poll) error {
 	c.loop.own()
+	defer c.loop.spent(c.loop.group.clock())
 	if c.state != dead && c.state != free && c.flags&flagResume == 0 { // else the turn goes on with it
 		c.loop.serve(c)
 	}

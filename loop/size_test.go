@@ -103,6 +103,8 @@ func TestOneClosurePerSlot(t *testing.T) {
 			var before, after runtime.MemStats
 			runtime.ReadMemStats(&before)
 			for i := range fds {
+				l.group.gate.open.Add(1)
+				l.expect()
 				l.adopt(fds[i][0], 0, true)
 			}
 			runtime.ReadMemStats(&after)

@@ -162,7 +162,7 @@ func TestDropOldest(t *testing.T) {
 		}
 		s.send(ref, DropOldest, false, numbered(i, size))
 	}
-	dropped := int(ask(t, l, func() int64 { return l.count.dropped }))
+	dropped := int(ask(t, l, func() int64 { return l.count.dropped[DropOldest] }))
 	on(t, l, func() { l.slab.find(ref).Reply(ws.AppendClose(nil, 4000, "")) }) // a mark
 	got, _ := cl.numbers(size)
 	last, lastReply := -1, 999
@@ -267,7 +267,7 @@ func TestDropOldestByAge(t *testing.T) {
 		s.send(ref, DropOldest, false, numbered(old+i, size))
 	}
 	advance(t, s.Group, 20*time.Minute)
-	dropped := int(ask(t, l, func() int64 { return l.count.dropped }))
+	dropped := int(ask(t, l, func() int64 { return l.count.dropped[DropOldest] }))
 	on(t, l, func() { l.slab.find(ref).Reply(ws.AppendClose(nil, 4000, "")) })
 	got, _ := cl.numbers(size)
 	if dropped < 5 || len(got) != old-dropped+4 {

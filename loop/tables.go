@@ -18,6 +18,13 @@ var reasonNames = [reasons]string{
 	Shutdown:    "shutdown",
 }
 
+var refusalNames = [refusals]string{
+	FullConns:  "connections_full",
+	FullRate:   "accept_rate",
+	FullMemory: "memory_full",
+	NoFiles:    "descriptors_full",
+}
+
 // pingFrame is shared by every connection: an empty ping (RFC 6455, 5.5.2).
 var pingFrame = ws.AppendFrame(nil, ws.OpPing, nil)
 
@@ -28,3 +35,16 @@ var (
 	tooBusy = http1.AppendResponse(nil, 503, "Retry-After: 1\r\n", "application/json",
 		[]byte(`{"error":{"code":"busy","message":"too many HTTP connections at once"}}`+"\n"))
 )
+
+// refusalAnswers are what somebody gets who is not accepted.
+var refusalAnswers = [refusals][]byte{
+	FullConns:  refusalAnswer(503, FullConns, "the server has as many connections as it may have"),
+	FullRate:   refusalAnswer(429, FullRate, "too many connections are coming at once"),
+	FullMemory: refusalAnswer(503, FullMemory, "the server is short of memory"),
+	NoFiles:    refusalAnswer(503, NoFiles, "the server is out of file descriptors"),
+}
+
+func refusalAnswer(status int, why Refusal, message string) []byte {
+	return http1.AppendResponse(nil, status, "Retry-After: 1\r\n", "application/json",
+		[]byte(`{"error":{"code":"`+why.String()+`","message":"`+message+`"}}`+"\n"))
+}

@@ -24,20 +24,53 @@ func newTicker() (int, error) {
 	if err != nil {
 		return -1, err
 	}
-	every := unix.NsecToTimespec(int64(tick))
-	if err := unix.TimerfdSettime(fd, 0, &unix.ItimerSpec{Interval: every, Value: every}, nil); err != nil {
-		_ = unix.Close(fd)
-		return -1, err
-	}
 	return fd, nil
+}
+
+// armTicker lets the ticks begin.
+func (l *Loop) armTicker() error {
+	now := l.group.clock()
+	l.beats = beats{nominal: now, at: now}
+	l.pulse.ticked.Store(now)
+	every := unix.NsecToTimespec(int64(tick))
+	return unix.TimerfdSettime(l.ticker.FD, 0, &unix.ItimerSpec{Interval: every, Value: every}, nil)
+}
+
+// beats are a loop's own notes about its pace, all in ns.
+type beats struct {
+	nominal int64 // when the last tick should have come
+	at      int64 // when it came
+	busy    int64 // time in callbacks so far
+	busyAt  int64 // the same at the last tick
+}
+
+// spent adds the time since began, when a callback was entered.
+func (l *Loop) spent(began int64) {
+	l.beats.busy += l.group.clock() - began
+	l.pulse.busyTime.Store(l.beats.busy)
+}
+
+// beat notes that n ticks have come.
+func (l *Loop) beat(n uint64) {
+	b, now := &l.beats, l.group.clock()
+	lag := max(now-b.nominal-int64(tick), 0)
+	if elapsed := now - b.at; elapsed > 0 {
+		l.pulse.share.Store(min((b.busy-b.busyAt)*1000/elapsed, 1000))
+	}
+	b.nominal += int64(n) * int64(tick)
+	b.at, b.busyAt = now, b.busy
+	l.pulse.lag.Store(lag)
+	l.pulse.ticked.Store(now)
 }
 
 // onTick moves the loop's clock and asks for a sweep. After a gap (SIGSTOP, a suspended machine) the clock moves by one tick
 // only, so that all deadlines move by the gap.
 func (l *Loop) onTick(netpoll.Poll) error {
 	l.own()
+	defer l.spent(l.group.clock())
 	defer l.caught(nil)
 	n := sysCount(l.ticker.FD)
+	l.beat(n)
 	if n > maxSleep {
 		n = 1
 	}
@@ -46,7 +79,16 @@ func (l *Loop) onTick(netpoll.Poll) error {
 	l.checkAges()
 	l.slab.shrink(l.now, slabRest)
 	l.nodes.shrink()
+	l.shares.shrink()
+	l.endLingering()
+	l.leaveTick()
+	if l.id == 0 {
+		l.group.gauge.weigh(l.group, l.group.clock())
+	}
 	if l.stopping == 0 {
+		if l.spare < 0 {
+			l.spare = openSpare()
+		}
 		for _, ln := range l.listeners {
 			ln.resume()
 		}
@@ -106,36 +148,4 @@ func (l *Loop) isDue(c *Conn) {
 		l.kill(c, ByServer) // the reason is that of the close
 	default:
 	}
-}
-
-// checkAges applies the policy to connections whose oldest frame waits too long.
-func (l *Loop) checkAges() {
-	for i := len(l.backlog) - 1; i >= 0; i-- {
-		c := l.slab.find(l.backlog[i])
-		if c != nil && c.state != dead && c.qhead != 0 {
-			if c.state == open {
-				l.checkAge(c)
-			}
-			continue
-		}
-		if c != nil {
-			c.flags &^= flagBacklog
-		}
-		last := len(l.backlog) - 1
-		l.backlog[i] = l.backlog[last]
-		l.backlog = l.backlog[:last]
-	}
-}
-
-func (l *Loop) checkAge(c *Conn) {
-	old := func(n *node) bool { return l.now-n.tick > ticks(l.lim.BacklogAge) }
-	h := l.nodes.at(c.qhead)
-	if !old(h) {
-		return
-	}
-	if h.class != DropOldest {
-		l.slow(c)
-		return
-	}
-	l.dropOldest(c, func(n *node) bool { return !old(n) })
 }

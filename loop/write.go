@@ -15,8 +15,13 @@ import (
 // Stale refs and connections that are not open get nothing.
 func (l *Loop) Send(ref uint64, room uint32, class uint8, more bool, frames [][]byte) {
 	l.own()
-	if c := l.slab.find(Ref(ref)); c != nil && c.state == open {
+	c := l.slab.find(Ref(ref))
+	switch {
+	case c == nil:
+	case c.state == open:
 		l.submit(c, room, class, more, frames)
+	case c.state == canary:
+		l.sung.Add(uint64(len(frames)))
 	}
 }
 
@@ -86,37 +91,6 @@ func (l *Loop) sendScratch(c *Conn, b []byte) {
 	c.flags |= flagPinned // never dropped: the stream begins with it
 	l.block(c)
 }
-
-// enqueue appends a frame, or applies the slow consumer's policy; false when that ended the connection.
-func (l *Loop) enqueue(c *Conn, frame []byte, room uint32, class uint8) bool {
-	if !l.fits(c, frame) && c.flags&flagBlocked == 0 {
-		l.drain(c) // not slow: only not written yet
-	}
-	if c.state == dead {
-		return false
-	}
-	if !l.fits(c, frame) && (class == DropOldest || room == 0) { // what may be dropped makes room for what may not
-		l.dropOldest(c, func(*node) bool { return l.fits(c, frame) })
-		if !l.fits(c, frame) && room != 0 {
-			l.count.dropped++
-			return true
-		}
-	}
-	if !l.fits(c, frame) {
-		l.slow(c)
-		return false
-	}
-	l.push(c, frame, room, class)
-	return true
-}
-
-// fits: the limit counts what waits behind the head frame, so that one frame of any legal size passes.
-func (l *Loop) fits(c *Conn, frame []byte) bool {
-	return c.qhead == 0 || int(c.qsize)+len(frame) <= l.lim.Backlog
-}
-
-// slow ends a connection that does not read.
-func (l *Loop) slow(c *Conn) { l.shut(c, 1008, "slow consumer: too much is waiting", Slow) }
 
 // later puts the connection on the turn's flush list; a blocked one is flushed when it becomes writable.
 func (l *Loop) later(c *Conn) {

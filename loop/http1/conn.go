@@ -48,6 +48,7 @@ func (c *Conn) Close() error {
 	if !c.closed {
 		c.closed = true
 		c.l.open--
+		c.l.held.Add(-1)
 		c.l.busy(c)
 	}
 	c.l.mu.Unlock()

@@ -6,6 +6,7 @@ import (
 	"net/http"
 	"os"
 	"sync"
+	"sync/atomic"
 
 	"golang.org/x/sys/unix"
 )
@@ -26,6 +27,7 @@ type Listener struct {
 	max   int
 	queue chan handed // sent to under mu only
 	done  chan struct{}
+	held  atomic.Int64 // those in queue and those open
 
 	mu     sync.Mutex // never held during a system call
 	closed bool
@@ -54,10 +56,12 @@ func (l *Listener) Push(fd int, read []byte) bool {
 	if l.closed {
 		return false
 	}
+	l.held.Add(1)
 	select {
 	case l.queue <- handed{fd, read}:
 		return true
 	default:
+		l.held.Add(-1)
 		return false
 	}
 }
@@ -90,6 +94,11 @@ func (l *Listener) Open() int {
 	return l.open
 }
 
+// Held returns the number of connections that are open in this sense, and of those that wait for Accept.
+func (l *Listener) Held() int64 {
+	return l.held.Load()
+}
+
 // Close ends Accept and closes the connections that wait for it; those that the server has stay open. It returns nil.
 func (l *Listener) Close() error {
 	l.mu.Lock()
@@ -102,6 +111,7 @@ func (l *Listener) Close() error {
 	for {
 		select {
 		case h := <-l.queue:
+			l.held.Add(-1)
 			_ = unix.Close(h.fd)
 		default:
 			return nil
@@ -141,10 +151,12 @@ func (l *Listener) busy(c *Conn) {
 func (l *Listener) accept(h handed) *Conn {
 	f := os.NewFile(uintptr(h.fd), "")
 	if f == nil { // a negative descriptor
+		l.held.Add(-1)
 		return nil
 	}
 	defer func() { _ = f.Close() }()
 	if !l.admit() {
+		l.held.Add(-1)
 		refuse(h.fd)
 		return nil
 	}
@@ -153,6 +165,7 @@ func (l *Listener) accept(h handed) *Conn {
 		l.mu.Lock()
 		l.open--
 		l.mu.Unlock()
+		l.held.Add(-1)
 		refuse(h.fd)
 		return nil
 	}

@@ -10,6 +10,7 @@ import (
 	"net/http"
 	"os"
 	"path/filepath"
+	"runtime"
 	"strings"
 	"sync"
 	"testing"
@@ -514,4 +515,76 @@ func BenchmarkPush(b *testing.B) {
 		}
 		<-l.queue
 	}
+}
+
+// TestHeld: those that wait and those that the server has, each until it ends.
+func TestHeld(t *testing.T) {
+	l := NewListener(&net.TCPAddr{}, 2)
+	held := func(want int64) {
+		t.Helper()
+		if n := l.Held(); n != want {
+			t.Errorf("%d held, want %d", n, want)
+		}
+	}
+	fds := make([]int, 0, 8)
+	fd := func() int {
+		pair, err := unix.Socketpair(unix.AF_UNIX, unix.SOCK_STREAM|unix.SOCK_CLOEXEC|unix.SOCK_NONBLOCK, 0)
+		if err != nil {
+			t.Fatal(err)
+		}
+		fds = append(fds, pair[1])
+		return pair[0]
+	}
+	defer func() {
+		for _, fd := range fds {
+			_ = unix.Close(fd)
+		}
+	}()
+	held(0)
+	for range 2 {
+		if !l.Push(fd(), nil) {
+			t.Fatal("not taken")
+		}
+	}
+	held(2)
+	third := fd()
+	if l.Push(third, nil) {
+		t.Error("a third one waits")
+	}
+	held(2)
+	first, err := l.Accept()
+	if err != nil {
+		t.Fatal(err)
+	}
+	second, err := l.Accept()
+	if err != nil {
+		t.Fatal(err)
+	}
+	held(2)
+	if !l.Push(third, nil) {
+		t.Fatal("not taken")
+	}
+	held(3)
+	ended := make(chan struct{})
+	go func() { // it is refused, since none is idle
+		defer close(ended)
+		if _, err := l.Accept(); !errors.Is(err, net.ErrClosed) {
+			t.Error(err)
+		}
+	}()
+	for l.Held() != 2 {
+		runtime.Gosched()
+	}
+	if first.Close() != nil || second.Close() != nil {
+		t.Error("not closed")
+	}
+	held(0)
+	_ = l.Close()
+	<-ended
+	last := fd()
+	if l.Push(last, nil) {
+		t.Error("taken after the end")
+	}
+	_ = unix.Close(last)
+	held(0)
 }
