@@ -57,6 +57,16 @@
 // Undelivered bytes are bounded per topic and per process; above, Publish answers ErrBusy. They are given back as the slowest room
 // goes on, or when the last member leaves. A connection that reads slowly is the business of its loop: to the hub it has what was sent.
 //
+// # What can be read
+//
+// Stats, Lag, Top and Latency stop neither a loop nor a publisher. Lag and Top look at every topic, one stripe of the hub at a time; a
+// publisher or a loop waits for one topic at most, who creates or ends a topic for the stripe. Lag costs nothing when nothing is
+// undelivered. Latency runs from an event's position to when it leaves the log, passed by every room: the last member's frame has been
+// handed to its sink, and the loop has come back for more. It takes one reading of the clock for each publish and each batch.
+//
+// Topics of a hidden namespace are in none of these and under no limit of the process, so that a probe can use the real way without
+// being seen.
+//
 // # Guarantee
 //
 // A member gets exactly the events after its cut, in order, without gap or repeat, until it leaves or its sink drops them. Events of

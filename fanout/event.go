@@ -1,6 +1,9 @@
 package fanout
 
-import "math/bits"
+import (
+	"math/bits"
+	"time"
+)
 
 // Key names a topic: the number of its namespace, given by Hub.Space, and its name there. Two keys are the same topic exactly when
 // they are equal; no part is ever joined with another into one string.
@@ -25,7 +28,8 @@ type Event struct {
 	forms uint32   // a bit for each form made
 	wire  [][]byte // their bytes, by ascending form
 
-	ready bool // all forms are made; guarded by the topic's lock
+	ready bool          // all forms are made; guarded by the topic's lock
+	at    time.Duration // when it got its position, on the hub's clock
 }
 
 // eventOverhead stands for what an event costs beside its data, so that empty events are bounded as well: the struct, its place in

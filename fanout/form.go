@@ -27,7 +27,9 @@ func (h *Hub) encode(ev *Event, forms uint32) {
 	ev.wire = make([][]byte, 0, bits.OnesCount32(forms))
 	for rest := forms; rest != 0; rest &= rest - 1 {
 		f := bits.TrailingZeros32(rest)
-		h.encodes.Add(1)
+		if !ev.Key.hidden() {
+			h.encodes.Add(1)
+		}
 		ev.wire = append(ev.wire, h.encoders[f](ev))
 		ev.forms |= 1 << f
 	}

@@ -31,6 +31,7 @@ type Hub struct {
 	encoders []Encoder
 	shards   []*Shard
 	seed     maphash.Seed
+	start    time.Time // of the hub's clock
 
 	stripes  [stripeCount]stripe
 	spaces   spaces
@@ -42,6 +43,7 @@ type Hub struct {
 	publishes   atomic.Uint64
 	encodes     atomic.Uint64
 	busy        atomic.Uint64
+	latency     latency
 }
 
 // NewHub returns a hub without topics, forms and shards.
@@ -49,7 +51,7 @@ func NewHub(cfg Config) *Hub {
 	if cfg.TopicBytes <= 0 {
 		cfg.TopicBytes = defaultTopicBytes
 	}
-	h := &Hub{config: cfg, seed: maphash.MakeSeed()}
+	h := &Hub{config: cfg, seed: maphash.MakeSeed(), start: time.Now()}
 	for i := range h.stripes {
 		h.stripes[i].topics = make(map[Key]*topic)
 	}
@@ -72,14 +74,18 @@ func (h *Hub) Shard(s Sink) *Shard {
 //
 // Order: if one Publish returns before another of the same topic begins, its position is the lower one; members see positions ascend.
 func (h *Hub) Publish(ev *Event) (Receipt, error) {
-	h.publishes.Add(1)
+	if !ev.Key.hidden() {
+		h.publishes.Add(1)
+	}
 	t := h.find(ev.Key)
 	if t == nil {
 		return Receipt{}, nil
 	}
 	rc, forms, err := t.append(ev)
 	if err != nil {
-		h.busy.Add(1)
+		if !ev.Key.hidden() {
+			h.busy.Add(1)
+		}
 		return Receipt{}, err
 	}
 	if rc.Receivers == 0 {

@@ -36,7 +36,7 @@ func (s *Shard) Join(ref uint64, k Key, w Want) Joined {
 	} else {
 		r.groups[i].wait(n, j.Pos.Offset, &s.nodes)
 	}
-	s.members.Add(1)
+	s.count(k, 1)
 	return j
 }
 

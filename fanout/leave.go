@@ -41,7 +41,7 @@ func (s *Shard) drop(n uint32) {
 	g := &r.groups[nd.group]
 	g.leave(nd, &s.nodes)
 	s.nodes.release(n)
-	s.members.Add(-1)
+	s.count(r.topic.key, -1)
 	r.members--
 	s.uncount(r)
 }

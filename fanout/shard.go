@@ -24,9 +24,17 @@ type Shard struct {
 	frames   [segmentEvents][]byte
 	several  bool // more than one room was dirty when the slice began
 	upcoming bool // the room has more to deliver than this batch
+	hidden   bool // its topic is
 
 	// Written by the loop, read by Stats.
 	members    atomic.Int64
 	deliveries atomic.Uint64
 	delivered  uint64 // of which the loop keeps the count
+}
+
+// count adds to the memberships that statistics tell.
+func (s *Shard) count(k Key, n int64) {
+	if !k.hidden() {
+		s.members.Add(n)
+	}
 }

@@ -8,6 +8,16 @@ type spaces struct {
 	number map[string]uint32
 }
 
+// hiddenSpace is set in the numbers of hidden namespaces.
+const hiddenSpace = 1 << 31
+
+// hidden reports whether the topic is outside of all statistics.
+func (k Key) hidden() bool { return k.Space&hiddenSpace != 0 }
+
+// Hidden is Space for a namespace of its own whose topics, members, events and deliveries are in no statistics and under no limit of the
+// process: for events that only test whether events arrive.
+func (h *Hub) Hidden(name string) uint32 { return h.Space("\x00"+name) | hiddenSpace }
+
 // Space returns the number of a namespace, the same one for the same name as long as the process lives.
 func (h *Hub) Space(name string) uint32 {
 	h.spaces.mu.Lock()

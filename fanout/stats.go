@@ -11,6 +11,9 @@ type Stats struct {
 	Deliveries       uint64 // frames handed to sinks
 }
 
+// Config gives the limits in force.
+func (h *Hub) Config() Config { return h.config }
+
 // Stats reads the hub without stopping a loop or a publisher. Any goroutine may call it.
 func (h *Hub) Stats() Stats {
 	st := Stats{

@@ -51,7 +51,9 @@ func (h *Hub) lockTopic(k Key) *topic {
 	t.mu.Lock()
 	st.topics[k] = t
 	st.peak = max(st.peak, len(st.topics))
-	h.topics.Add(1)
+	if !k.hidden() {
+		h.topics.Add(1)
+	}
 	return t
 }
 

@@ -1,6 +1,9 @@
 package fanout
 
-import "sync"
+import (
+	"sync"
+	"time"
+)
 
 // topic is a log of events and, for each loop with members, a room that says how far the loop has come. It exists exactly as long as
 // it has members. A position is taken (head) before the forms are made, and the loops may read the event (ready) after.
@@ -27,10 +30,11 @@ func (t *topic) append(ev *Event) (rc Receipt, forms uint32, err error) {
 	if t.gone {
 		return Receipt{}, 0, nil
 	}
-	if t.bytes > 0 && t.bytes+size > t.hub.config.TopicBytes || !t.hub.reserve(size) {
+	if t.bytes > 0 && t.bytes+size > t.hub.config.TopicBytes || !t.reserve(size) {
 		return Receipt{}, 0, ErrBusy
 	}
 	t.bytes += size
+	ev.at = time.Since(t.hub.start)
 	t.log.push(ev, &t.hub.segments)
 	ev.Pos = t.position()
 	return Receipt{Pos: ev.Pos, Receivers: t.members}, t.forms, nil
@@ -107,27 +111,49 @@ func (t *topic) detach(r *room) {
 // end marks a topic without members as gone, whatever its log still holds: nobody is owed it.
 func (t *topic) end() {
 	t.gone = true
-	t.hub.undelivered.Add(int64(-t.bytes))
-	t.hub.topics.Add(-1)
+	t.unreserve(t.bytes)
+	if !t.key.hidden() {
+		t.hub.topics.Add(-1)
+	}
 	t.bytes, t.log, t.rooms = 0, log{}, nil
 }
 
 // trim drops what every room has passed, at most one batch of it, and reports whether there is more.
 func (t *topic) trim() (more bool) {
+	floor := t.floor()
+	n := min(floor-t.log.base, segmentEvents)
+	if n == 0 {
+		return false
+	}
+	now, freed := time.Since(t.hub.start), 0
+	for range n {
+		ev := t.log.pop(&t.hub.segments)
+		freed += ev.size()
+		if !t.key.hidden() {
+			t.hub.latency.observe(now - ev.at)
+		}
+	}
+	t.bytes -= freed
+	t.unreserve(freed)
+	return t.log.base < floor
+}
+
+// floor is how far the slowest room has come.
+func (t *topic) floor() uint64 {
 	floor := t.ready
 	for _, r := range t.rooms {
 		floor = min(floor, r.cursor)
 	}
-	n := min(floor-t.log.base, segmentEvents)
-	freed := 0
-	for range n {
-		freed += t.log.pop(&t.hub.segments).size()
+	return floor
+}
+
+// reserve counts bytes as undelivered in the process, unless its limit forbids it.
+func (t *topic) reserve(size int) bool { return t.key.hidden() || t.hub.reserve(size) }
+
+func (t *topic) unreserve(size int) {
+	if !t.key.hidden() {
+		t.hub.undelivered.Add(int64(-size))
 	}
-	if freed > 0 {
-		t.bytes -= freed
-		t.hub.undelivered.Add(int64(-freed))
-	}
-	return t.log.base < floor
 }
 
 // trimAll trims batch by batch, with the lock free in between.

@@ -63,6 +63,8 @@ func (s *Shard) send(r *room, g *group, ref uint64, frames [][]byte) {
 	if len(frames) == 0 {
 		return
 	}
-	s.delivered += uint64(len(frames))
+	if !s.hidden {
+		s.delivered += uint64(len(frames))
+	}
 	s.sink.Send(ref, r.id, g.class, s.several || s.upcoming, frames)
 }

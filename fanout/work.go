@@ -62,6 +62,6 @@ func (s *Shard) load(r *room) bool {
 	}
 	s.batch = s.events[:r.batch]
 	t.log.read(s.batch, r.cursor)
-	s.upcoming = r.cursor+uint64(r.batch) < t.ready
+	s.upcoming, s.hidden = r.cursor+uint64(r.batch) < t.ready, t.key.hidden()
 	return true
 }
