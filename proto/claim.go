@@ -70,3 +70,17 @@ func Forbidden(v auth.Verdict) *Error {
 	}
 	return &Error{Status: http.StatusForbidden, Code: CodeForbidden, Text: v.Refusal()}
 }
+
+// sameOrigin reports whether a browser, if it is one, says that the page which sends this is ours.
+func sameOrigin(r *http.Request) bool {
+	c := RequestClaim(r)
+	return c.SameOrigin()
+}
+
+// ours is sameOrigin for operators, who ask by a name of this machine if they are on it.
+func ours(r *http.Request) bool {
+	c := RequestClaim(r)
+	a, _ := r.Context().Value(http.LocalAddrContextKey).(net.Addr)
+	tcp := a != nil && a.Network() == "tcp"
+	return c.SameOrigin() && (!tcp || !c.Local || c.LocalHost())
+}

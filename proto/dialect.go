@@ -4,6 +4,7 @@ import (
 	"fanfare/fanout"
 	"fanfare/loop"
 	"fanfare/loop/http1"
+	"fanfare/proto/auth"
 )
 
 // Request is the head of a request for an upgrade. It and its strings die with the call they were given to.
@@ -38,10 +39,13 @@ type Dialect interface {
 // Mounter is a Dialect with HTTP routes of its own. Mount is called once for each listener of the dialect.
 type Mounter interface{ Mount(rt Routes) }
 
+// Publishing is a Dialect that knows who may publish. SetAuth may be called by any goroutine; it holds for what opens afterwards.
+type Publishing interface{ SetAuth(p auth.Policy) }
+
 // Want says how a connection wishes to receive a topic.
 type Want struct {
 	Form  int   // index into Dialect.Forms
-	Class uint8 // policy for a slow consumer: loop.Disconnect or loop.DropOldest
+	Class uint8 // policy for a slow consumer, as ParsePolicy numbers them
 }
 
 // The loop and the fan-out fit each other without an adapter and without knowing of each other.

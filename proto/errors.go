@@ -55,6 +55,8 @@ const (
 	CodeProtocol         = "protocol_error"
 	CodeNotText          = "not_utf8"
 	CodePolicy           = "policy_violation"
+	CodeOrigin           = "origin_not_allowed"
+	CodeAddress          = "too_many_from_address"
 )
 
 // AsError makes an *Error of any error: one that is or wraps an *Error is that, those of the request head, the codec and the hub are

@@ -1,7 +1,6 @@
 package proto
 
 import (
-	"errors"
 	"fmt"
 	"net"
 	"strconv"
@@ -16,10 +15,11 @@ const (
 
 const (
 	optionNamespace = "namespace"
+	optionSlow      = "slow"
 	namespaceMax    = 64
 	unixPrefix      = "unix:"
 	unixPathMax     = 107 // sun_path (unix(7)) without its final zero
-	listenForm      = "[DIALECT=]ADDR[,namespace=NAME]"
+	listenForm      = "[DIALECT=]ADDR[,namespace=NAME][,slow=POLICY]"
 	addrForm        = "HOST:PORT, [IPV6]:PORT, :PORT or unix:/PATH"
 	nameLetters     = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789._-"
 )
@@ -29,6 +29,7 @@ type Listen struct {
 	Dialect   string
 	Addr      string // host:port or unix:/path
 	Namespace string
+	Slow      string // policy for slow consumers, a name that ParsePolicy knows; "" leaves it to the dialect
 }
 
 // String gives the value that ParseListen reads as l.
@@ -40,10 +41,13 @@ func (l Listen) String() string {
 	if l.Namespace != DefaultNamespace {
 		s += "," + optionNamespace + "=" + l.Namespace
 	}
+	if l.Slow != "" {
+		s += "," + optionSlow + "=" + l.Slow
+	}
 	return s
 }
 
-// ParseListen reads [DIALECT=]ADDR[,namespace=NAME]. ADDR is HOST:PORT, [IPV6]:PORT, :PORT or unix:/PATH, without commas. Whether the
+// ParseListen reads [DIALECT=]ADDR[,namespace=NAME][,slow=POLICY]. ADDR is HOST:PORT, [IPV6]:PORT, :PORT or unix:/PATH, without commas. Whether the
 // dialect exists is for Server.Listen to say.
 func ParseListen(s string) (Listen, error) {
 	l, err := parseListen(s)
@@ -66,20 +70,38 @@ func parseListen(s string) (Listen, error) {
 		return l, err
 	}
 	l.Addr = addr
-	given := false
+	given := make(map[string]bool)
 	for more {
 		var option string
 		option, options, more = strings.Cut(options, ",")
 		name, value, _ := strings.Cut(option, "=")
-		switch {
-		case name != optionNamespace:
-			return l, fmt.Errorf("unknown option %q%s (known: %s)", name, meant(name, []string{optionNamespace}), optionNamespace)
-		case given:
-			return l, errors.New("namespace given twice")
-		case !isName(value):
+		if given[name] {
+			return l, fmt.Errorf("%s given twice", name)
+		}
+		given[name] = true
+		var err error
+		if l, err = l.option(name, value); err != nil {
+			return l, err
+		}
+	}
+	return l, nil
+}
+
+func (l Listen) option(name, value string) (Listen, error) {
+	switch name {
+	case optionNamespace:
+		if !isName(value) {
 			return l, fmt.Errorf("namespace %q: %w", value, errName)
 		}
-		l.Namespace, given = value, true
+		l.Namespace = value
+	case optionSlow:
+		if _, err := ParsePolicy(value); err != nil {
+			return l, err
+		}
+		l.Slow = value
+	default:
+		known := []string{optionNamespace, optionSlow}
+		return l, fmt.Errorf("unknown option %q%s (known: %s)", name, meant(name, known), strings.Join(known, ", "))
 	}
 	return l, nil
 }

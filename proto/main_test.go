@@ -7,6 +7,7 @@ import (
 	"log/slog"
 	"net/http"
 	"strings"
+	"sync"
 	"sync/atomic"
 	"testing"
 	"time"
@@ -155,29 +156,67 @@ func (d *toy) Mount(rt proto.Routes) {
 	})
 }
 
+// logs keeps what is logged.
+type logs struct {
+	mu  sync.Mutex
+	buf strings.Builder
+}
+
+func (l *logs) Write(p []byte) (int, error) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.buf.Write(p)
+}
+
+func (l *logs) String() string {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.buf.String()
+}
+
+func (l *logs) logger() *slog.Logger { return slog.New(slog.NewTextHandler(l, nil)) }
+
 // start runs a server with the toy and gives its address.
 func start(tb testing.TB, d *toy, cfg proto.Config) string {
 	tb.Helper()
+	_, _, addr := run(tb, d, cfg, proto.Listen{Dialect: "toy", Addr: "127.0.0.1:0", Namespace: "n"}, false)
+	return addr[0]
+}
+
+// run is start with all that a test may want; the admin listener's address comes last.
+func run(tb testing.TB, d *toy, cfg proto.Config, l proto.Listen, admin bool) (srv *proto.Server, group *loop.Group, addrs []string) {
+	tb.Helper()
 	cfg.Hub, cfg.Dialects = fanout.NewHub(fanout.Config{}), []proto.Dialect{d}
-	cfg.Log = slog.New(slog.DiscardHandler)
-	srv, err := proto.New(cfg)
+	if cfg.Log == nil {
+		cfg.Log = slog.New(slog.DiscardHandler)
+	}
+	var err error
+	srv, err = proto.New(cfg)
 	if err != nil {
 		tb.Fatal(err)
 	}
-	group, err := loop.New(loop.Config{Loops: 2, Handler: srv, Log: cfg.Log})
+	group, err = loop.New(loop.Config{Loops: 2, Handler: srv, Log: cfg.Log})
 	if err != nil {
 		tb.Fatal(err)
 	}
 	srv.Attach(group)
-	addr, err := srv.Listen(proto.Listen{Dialect: "toy", Addr: "127.0.0.1:0", Namespace: "n"})
+	addr, err := srv.Listen(l)
 	if err != nil {
 		tb.Fatal(err)
+	}
+	addrs = []string{addr.String()}
+	if admin {
+		addr, err = srv.ListenAdmin("127.0.0.1:0")
+		if err != nil {
+			tb.Fatal(err)
+		}
+		addrs = append(addrs, addr.String())
 	}
 	if err := srv.Start(); err != nil {
 		tb.Fatal(err)
 	}
 	tb.Cleanup(srv.Close)
-	return addr.String()
+	return srv, group, addrs
 }
 
 func dial(tb testing.TB, addr, target string) *prototest.Client {

@@ -46,7 +46,12 @@ func (p Peer) Close(code uint16, text string) { p.c.Close(code, text) }
 // Refuse answers a request for an upgrade by JSON over HTTP and ends the connection. After the upgrade it does nothing.
 func (p Peer) Refuse(err error) {
 	e := AsError(err)
-	p.c.Refuse(e.Status, e.header(), contentJSON, e.body())
+	header := e.header()
+	if id := &p.s.ids[p.c.Loop().ID()]; *id != "" { // logged just now
+		header += requestID + ": " + *id + "\r\n"
+		*id = ""
+	}
+	p.c.Refuse(e.Status, header, contentJSON, e.body())
 }
 
 // Fail hands err to Dialect.Fail, counted and logged like an error that Open or Message has returned: for what fails elsewhere.
@@ -83,7 +88,12 @@ func (p Peer) Publish(topic string, data []byte, kind uint8) (fanout.Receipt, er
 
 // Accept upgrades a connection whose Open returned ErrPending: the 101 and greeting leave in one write. Topics are joined after it.
 // Else it does nothing.
-func (p Peer) Accept(greeting []byte) { p.c.Accept("", greeting) }
+func (p Peer) Accept(greeting []byte) {
+	before := p.c.Upgraded()
+	if p.c.Accept("", greeting); !before && p.c.Upgraded() {
+		p.counted()
+	}
+}
 
 func (p Peer) listener() *listener  { return p.s.listeners[p.c.Listener()] }
 func (p Peer) shard() *fanout.Shard { return p.s.shards[p.c.Loop().ID()] }

@@ -2,9 +2,13 @@ package proto
 
 import (
 	"log/slog"
+	"math/rand/v2"
+	"net/http"
 	"strconv"
 	"sync"
 	"time"
+
+	"fanfare/loop"
 )
 
 // What was refused; each has a counter of its own.
@@ -18,6 +22,7 @@ const (
 type refusal struct {
 	err    error
 	kind   string
+	id     string // of a request
 	peer   Peer   // of a handshake or a message
 	remote string // of a request
 	path   string // without its query, which may hold secrets
@@ -42,7 +47,11 @@ const refusalPause = time.Second
 // refused counts a refusal and logs it, unless there was one for the same reason just now.
 func (s *Server) refused(r refusal) {
 	e := AsError(r.err)
-	s.count("fanfare_"+r.kind+"s_refused_total", "reason="+strconv.Quote(e.Code))
+	s.counts.refused[r.kind].add(e.Code)
+	if r.kind == handshake {
+		r.id = newID()
+		s.ids[r.peer.c.Loop().ID()] = r.id
+	}
 	left, ok := s.refusals.admit(r.kind, e.Code, time.Now())
 	if !ok {
 		return
@@ -58,7 +67,7 @@ func (s *Server) refused(r refusal) {
 		text, field = "", ""
 	}
 	attrs := []any{slog.String("reason", e.Code), slog.Int("status", e.Status), slog.String("remote", r.remote)}
-	for _, a := range []slog.Attr{slog.String("text", text), slog.String("field", field), slog.String("path", cut(r.path)), slog.String("origin", cut(r.origin))} {
+	for _, a := range []slog.Attr{slog.String("request_id", r.id), slog.String("text", text), slog.String("field", field), slog.String("path", cut(r.path)), slog.String("origin", cut(r.origin))} {
 		if a.Value.String() != "" {
 			attrs = append(attrs, a)
 		}
@@ -92,6 +101,32 @@ func (f *refusals) admit(kind, code string, now time.Time) (left int, ok bool) {
 	left, n.left, n.last = n.left, 0, now
 	return left, true
 }
+
+// watchDoor logs what the loops refuse before anything is read, once a second and summed by reason.
+func (s *Server) watchDoor() {
+	tick := time.NewTicker(refusalPause)
+	defer tick.Stop()
+	before := loop.Stats{}.Refused
+	for {
+		select {
+		case <-s.done:
+			return
+		case <-tick.C:
+		}
+		now := s.group.Stats().Refused
+		for why, n := range now {
+			if n -= before[why]; n > 0 {
+				s.log.Info(handshake+"s refused at the door", "reason", loop.Refusal(why).String(), "status", http.StatusServiceUnavailable, "count", n)
+			}
+		}
+		before = now
+	}
+}
+
+const requestID = "X-Request-Id"
+
+// newID makes the name of a request, by which an answer and a line of the log are told to belong together.
+func newID() string { return strconv.FormatUint(rand.Uint64()|1<<63, 36) }
 
 // cut shortens a client's string for the log; slog quotes it.
 func cut(s string) string {

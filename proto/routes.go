@@ -15,10 +15,13 @@ import (
 var (
 	errNoRoute = &Error{Status: http.StatusNotFound, Code: CodeNotFound, Text: "no such path"}
 
-	// errStale answers an upgrade that comes behind other requests on a connection, which belongs to net/http by then.
+	// errStale answers an upgrade that comes behind other requests on a connection and cannot go back to a loop.
 	errStale = &Error{
 		Status: http.StatusBadRequest, Code: CodeBadRequest, Field: "Upgrade", Header: "Connection: close\r\n",
 		Text: "an upgrade must be the first request of its connection: open a fresh one",
+	}
+	errGiveBack = &Error{
+		Status: http.StatusServiceUnavailable, Code: CodeBusy, Text: "no upgrade behind other requests now: open a fresh connection", Retry: true,
 	}
 	errNoUpgrade = &Error{
 		Status: http.StatusUpgradeRequired, Code: CodeUpgradeRequired, Field: "Upgrade",

@@ -9,12 +9,12 @@ import (
 	"net/http"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"time"
-
-	"github.com/VictoriaMetrics/metrics"
 
 	"fanfare/fanout"
 	"fanfare/loop"
+	"fanfare/proto/limit"
 )
 
 // Config is what a Server is made of. Zero fields other than Hub and Dialects take the defaults.
@@ -27,6 +27,9 @@ type Config struct {
 	SlowWorks    int           // calls of Peer.Slow under way at once; default 256
 	SlowDeadline time.Duration // default 5 s
 	Log          *slog.Logger  // default slog.Default()
+
+	// Reloadable is in force until Reload. Its Auth is left alone: dialects have one of their own at the start.
+	Reloadable
 }
 
 // Server is the loop's Handler: it knows which dialect and which namespace a listener has, and it serves plain HTTP.
@@ -37,29 +40,42 @@ type Server struct {
 	dialects    []*registered
 	shards      []*fanout.Shard // by loop
 	listeners   []*listener     // by index in the group
+	admin       *admin          // nil if there is none
+	ids         []string        // by loop, which owns it: of the refusal that is being answered
+	began       time.Time
+	done        chan struct{} // closed by Close
 	version     string
 	maxHead     int
 	bodyTimeout time.Duration
 	log         *slog.Logger
 
 	// safe for any goroutine
-	metrics  *metrics.Set
-	refusals refusals
-	slow     slow
-	serving  sync.WaitGroup // http servers
+	counts    counts
+	refusals  refusals
+	health    health
+	live      atomic.Pointer[Reloadable]
+	addresses limit.Addresses
+	reloading sync.Mutex
+	slow      slow
+	serving   sync.WaitGroup // http servers
 }
 
 // registered is a dialect with its forms, which the hub gets when the first listener names it.
 type registered struct {
 	dialect Dialect
 	forms   []fanout.Form
+	open    atomic.Int64 // its sockets
 }
 
 // listener is what an address serves.
 type listener struct {
 	dialect Dialect
+	open    *atomic.Int64 // sockets of the dialect
 	space   uint32
+	name    string // of the namespace
 	forms   []fanout.Form
+	class   uint8 // policy for slow consumers
+	classed bool  // which was given
 	http    *http.Server
 }
 
@@ -77,15 +93,23 @@ func New(cfg Config) (*Server, error) {
 		cfg.Log = slog.Default()
 	}
 	s := &Server{
-		hub: cfg.Hub, version: cfg.Version, log: cfg.Log, metrics: metrics.NewSet(),
+		hub: cfg.Hub, version: cfg.Version, log: cfg.Log, began: time.Now(), done: make(chan struct{}),
 		maxHead: cmp.Or(cfg.MaxHead, defaultMaxHead), bodyTimeout: cmp.Or(cfg.BodyTimeout, defaultBodyTimeout),
 	}
 	s.refusals.log = cfg.Log
+	s.counts.init()
+	s.addresses.Init()
+	if err := cfg.check(); err != nil {
+		return nil, err
+	}
+	s.live.Store(&cfg.Reloadable)
+	if err := s.health.init(cfg.Hub); err != nil {
+		return nil, fmt.Errorf("proto: %w", err)
+	}
 	s.slow.init(cfg.SlowWorks, cfg.SlowDeadline)
 	for _, d := range cfg.Dialects {
 		s.dialects = append(s.dialects, &registered{dialect: d})
 	}
-	s.metrics.RegisterMetricsWriter(s.writeStats)
 	return s, nil
 }
 
@@ -97,23 +121,43 @@ func (s *Server) Attach(g *loop.Group) {
 		s.shards = append(s.shards, sh)
 		g.Attach(i, sh)
 	}
+	s.ids = make([]string, len(s.shards))
+	s.health.bases = make([]atomic.Uint64, len(s.shards))
+	if a := s.live.Load().Admission; a != (loop.Admission{}) {
+		g.Admit(a)
+	}
 	s.slow.attach(g)
 }
 
 // Listen binds an address for a dialect and a namespace and returns the address bound. After Attach, before Start.
 func (s *Server) Listen(l Listen) (net.Addr, error) {
+	return s.listen(l, func() (int, net.Addr, error) { return s.group.Listen(l.Addr) })
+}
+
+// ListenFD is Listen with a socket that is bound and listens already; l.Addr is only its name in errors.
+func (s *Server) ListenFD(l Listen, fd int) (net.Addr, error) {
+	return s.listen(l, func() (int, net.Addr, error) { return s.group.ListenFD(fd) })
+}
+
+func (s *Server) listen(l Listen, bind func() (index int, bound net.Addr, err error)) (net.Addr, error) {
 	d, err := s.dialect(l.Dialect)
 	if err != nil {
 		return nil, err
 	}
-	index, addr, err := s.group.Listen(l.Addr)
+	index, addr, err := bind()
 	if err != nil {
 		return nil, fmt.Errorf("listen %s: %w", l, err)
 	}
 	if index != len(s.listeners) {
 		return nil, fmt.Errorf("listen %s: the group has listeners of others", l)
 	}
-	ln := &listener{dialect: d.dialect, space: s.hub.Space(l.Namespace), forms: d.forms}
+	ln := &listener{dialect: d.dialect, open: &d.open, space: s.hub.Space(l.Namespace), name: l.Namespace, forms: d.forms}
+	if l.Slow != "" {
+		if ln.class, err = ParsePolicy(l.Slow); err != nil {
+			return nil, fmt.Errorf("listen %s: %w", l, err)
+		}
+		ln.classed = true
+	}
 	ln.http = s.control(index, ln)
 	s.listeners = append(s.listeners, ln)
 	return addr, nil
@@ -147,21 +191,35 @@ func (s *Server) Start() error {
 	if err := s.group.Start(); err != nil {
 		return err
 	}
+	s.hatch()
+	s.serving.Go(s.watchDoor)
 	for i, l := range s.listeners {
-		s.serving.Go(func() {
-			if err := l.http.Serve(s.group.HTTP(i)); !errors.Is(err, http.ErrServerClosed) && !errors.Is(err, net.ErrClosed) {
-				s.log.Error("plain HTTP ended", "error", err)
-			}
-		})
+		s.serve(l.http, s.group.HTTP(i))
+	}
+	if s.admin != nil {
+		s.serve(s.admin.http, s.admin.ln)
 	}
 	return nil
+}
+
+func (s *Server) serve(srv *http.Server, ln net.Listener) {
+	s.serving.Go(func() {
+		if err := srv.Serve(ln); !errors.Is(err, http.ErrServerClosed) && !errors.Is(err, net.ErrClosed) {
+			s.log.Error("plain HTTP ended", "error", err)
+		}
+	})
 }
 
 // Close ends slow work, HTTP connections and the group. Once, after a Start that succeeded.
 func (s *Server) Close() {
 	s.slow.close()
+	close(s.done)
 	for _, l := range s.listeners {
 		_ = l.http.Close()
+	}
+	if s.admin != nil {
+		_ = s.admin.http.Close()
+		_ = s.admin.ln.Close()
 	}
 	s.serving.Wait()
 	s.group.Close()
@@ -176,14 +234,20 @@ func (s *Server) Head(c *loop.Conn, r *Request) loop.Verdict {
 	}
 	p := s.peer(c)
 	d := p.listener().dialect
-	greeting, err := d.Open(p, r)
+	var greeting []byte
+	err := s.enter(p, r)
 	if err == nil {
+		greeting, err = d.Open(p, r)
+	}
+	if err == nil {
+		p.counted()
 		return loop.Verdict{Do: loop.Upgrade, Greeting: greeting}
 	}
 	p.shard().LeaveAll(uint64(c.Ref()))
 	if errors.Is(err, ErrPending) {
 		return loop.Verdict{Do: loop.Wait}
 	}
+	s.leave(p)
 	s.refused(refusal{err: err, kind: handshake, peer: p, path: r.Path, origin: r.Header("Origin")})
 	d.Fail(p, err)
 	return loop.Verdict{Do: loop.Refuse, Err: err} // which nobody sees when Fail has answered
@@ -218,6 +282,7 @@ func (s *Server) Closed(c *loop.Conn, why loop.Reason) {
 		return
 	}
 	p := s.peer(c)
+	s.leave(p)
 	defer p.shard().LeaveAll(uint64(c.Ref())) // deferred, so that a dialect that panics leaves no member behind
 	s.slow.forget(c)
 	p.listener().dialect.Closed(p)

@@ -109,7 +109,7 @@ func (s *Server) work(ctx context.Context, f func(context.Context) error) (err e
 }
 
 func (s *Server) panicked(v any) {
-	s.count("fanfare_panics_total", `where="proto"`)
+	s.counts.panics.Add(1)
 	s.log.Error("panic", "panic", fmt.Sprint(v), "stack", string(debug.Stack()))
 }
 

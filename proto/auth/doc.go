@@ -1,2 +1,2 @@
-// Package auth decides who may publish. It knows neither sockets nor requests, only what they claim.
+// Package auth decides who may publish, and which pages may open sockets. It knows neither sockets nor requests, only what they claim.
 package auth

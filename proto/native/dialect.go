@@ -2,6 +2,7 @@ package native
 
 import (
 	"math/rand/v2"
+	"sync/atomic"
 	"time"
 
 	"fanfare/fanout"
@@ -19,17 +20,24 @@ type Config struct {
 	Subscriptions int           // of one connection; default 256
 	Ping          time.Duration // interval; default 30 s
 	Grace         time.Duration // for an answer; default 15 s
-	Class         uint8         // policy for slow consumers: loop.Disconnect (default) or loop.DropOldest
+	Class         uint8         // policy for slow consumers where neither topic nor listener has one; as proto.ParsePolicy numbers them
+	Rate          int           // commands a second on one connection; default 50; below 0 is no limit
+	Burst         int           // commands at once after a pause; default Rate
+
+	Policies proto.TopicPolicies // for slow consumers, by topic
 }
 
 // Dialect speaks the native protocol.
 type Dialect struct {
-	cfg Config
+	cfg   Config
+	start time.Time // of the clock in words
+	auth  atomic.Pointer[auth.Policy]
 }
 
 var (
-	_ proto.Dialect = (*Dialect)(nil)
-	_ proto.Mounter = (*Dialect)(nil)
+	_ proto.Dialect    = (*Dialect)(nil)
+	_ proto.Mounter    = (*Dialect)(nil)
+	_ proto.Publishing = (*Dialect)(nil)
 )
 
 // New makes the dialect.
@@ -41,7 +49,13 @@ func New(cfg Config) *Dialect {
 	def(&cfg.Subscriptions, 256)
 	def(&cfg.Ping, 30*time.Second)
 	def(&cfg.Grace, 15*time.Second)
-	return &Dialect{cfg: cfg}
+	if cfg.Rate == 0 {
+		cfg.Rate = 50
+	}
+	def(&cfg.Burst, cfg.Rate)
+	d := &Dialect{cfg: cfg, start: time.Now()}
+	d.SetAuth(cfg.Auth)
+	return d
 }
 
 func def[T int | time.Duration](v *T, d T) {
@@ -49,6 +63,9 @@ func def[T int | time.Duration](v *T, d T) {
 		*v = d
 	}
 }
+
+// SetAuth replaces who may publish, from now on. Sockets keep what they were told when they opened. Any goroutine may call it.
+func (d *Dialect) SetAuth(p auth.Policy) { d.auth.Store(&p) }
 
 // Name is native.
 func (d *Dialect) Name() string { return proto.DefaultDialect }
@@ -64,10 +81,11 @@ func (d *Dialect) Forms() []fanout.Encoder {
 	return []fanout.Encoder{formRaw: encodeRaw, formJSON: encodeJSON}
 }
 
-// What a connection is, in Peer.Word: the verdict about publishing in the low byte, and its format.
+// What a connection is, in Peer.Word: the verdict about publishing in the low byte, its format, and the clock of its commands.
 const (
 	wordVerdict = 0xff
 	wordJSON    = 1 << 8
+	wordClock   = 16 // bits below it
 )
 
 const path = "/ws"
@@ -77,7 +95,7 @@ func (d *Dialect) Open(p proto.Peer, r *proto.Request) ([]byte, error) {
 	if r.Path != path {
 		return nil, errPath
 	}
-	word := uint64(d.cfg.Auth.Check(p.Claim(r)))
+	word := uint64(d.auth.Load().Check(p.Claim(r)))
 	topics := 0
 	for q, err := range r.Params() {
 		if err != nil {
@@ -121,9 +139,9 @@ func format(s string) (bits uint64, err error) {
 
 // joinQuery joins the topics of a query that was found good. Names given twice count once.
 func (d *Dialect) joinQuery(p proto.Peer, r *proto.Request) error {
-	w, joined := d.want(p), 0
+	joined := 0
 	for q, err := range r.Params() {
-		if err != nil || q.Name != "topic" || p.Join(q.Value, w).Already {
+		if err != nil || q.Name != "topic" || p.Join(q.Value, d.want(p, q.Value)).Already {
 			continue
 		}
 		if joined++; joined > d.cfg.Subscriptions {
@@ -133,8 +151,14 @@ func (d *Dialect) joinQuery(p proto.Peer, r *proto.Request) error {
 	return nil
 }
 
-func (d *Dialect) want(p proto.Peer) proto.Want {
+// want is how the peer receives a topic: the policy is that of the first pattern that matches, else the listener's, else the dialect's.
+func (d *Dialect) want(p proto.Peer, topic string) proto.Want {
 	w := proto.Want{Form: formRaw, Class: d.cfg.Class}
+	if class, ok := d.cfg.Policies.Find(topic); ok {
+		w.Class = class
+	} else if class, ok := p.Policy(); ok {
+		w.Class = class
+	}
 	if *p.Word()&wordJSON != 0 {
 		w.Form = formJSON
 	}

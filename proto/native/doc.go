@@ -35,12 +35,15 @@
 //	unauthorized, forbidden  this connection may not publish
 //	payload_too_large        more than 64 KiB of data
 //	binary_not_allowed       commands are text messages
+//	rate_limited             more than 50 commands a second; not carried out, and the id is not repeated
 //	busy                     too many undelivered bytes: try again
 //	internal                 our fault; closes with 1011
 //
 // A stream that breaks RFC 6455 or a limit is closed with its code: 1002, 1007, 1008, 1009. A client that reads too slowly is closed
-// with 1008, or loses its oldest messages if the server is set so. Every 30 seconds, at first spread at random, a ping is sent; a
-// client of which nothing comes for 15 seconds after it is gone.
+// with 1008, or loses messages if the server is set so: its oldest (drop-oldest), those that come (drop-newest), or all that wait of a
+// topic but the last (conflate). The first pattern that matches a topic's name says which, else the listener, else the dialect. Every
+// 30 seconds, at first spread at random, a ping is sent; a client of which nothing comes for 15 seconds after it is gone. 1012 says that
+// the server restarts: come back after a random pause.
 //
 // # Publishing
 //
@@ -56,5 +59,5 @@
 // undelivered the answer is 503 with Retry-After and, for an array, {"error":{…},"accepted":n,"results":[…]}: the first n were published.
 //
 // Further codes over HTTP: bad_request, bad_query, not_found, method_not_allowed, timeout, unsupported_media_type, too_many_items,
-// upgrade_required, head_too_large.
+// upgrade_required, head_too_large, origin_not_allowed, too_many_from_address.
 package native

@@ -20,6 +20,7 @@ const (
 	codeSubscriptions = "too_many_subscriptions"
 	codeItems         = "too_many_items"
 	codeBinary        = "binary_not_allowed"
+	codeRate          = "rate_limited"
 )
 
 var (
@@ -27,6 +28,7 @@ var (
 	errQuery = &proto.Error{Status: http.StatusBadRequest, Code: codeBadQuery, Field: "query", Text: "malformed percent-encoding"}
 	errTwice = &proto.Error{Status: http.StatusBadRequest, Code: codeBadQuery, Field: "topic", Text: "must be given once"}
 
+	errRate   = &proto.Error{Status: http.StatusTooManyRequests, Code: codeRate, Text: "too many commands: slow down", Retry: true}
 	errBinary = &proto.Error{Status: http.StatusBadRequest, Code: codeBinary, Text: "commands are text messages"}
 	errText   = &proto.Error{
 		Status: http.StatusUnsupportedMediaType, Code: proto.CodeUnsupportedType, Field: "body",

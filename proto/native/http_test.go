@@ -1,13 +1,14 @@
 package native_test
 
 import (
-	"bufio"
 	"fmt"
 	"io"
 	"net/http"
 	"strings"
 	"testing"
 	"time"
+
+	gobwas "github.com/gobwas/ws"
 
 	"fanfare/fanout"
 	"fanfare/proto/native"
@@ -186,8 +187,54 @@ func TestHugeArrays(t *testing.T) {
 	}
 }
 
-// TestStaleUpgrade: an upgrade behind another request on its connection is told to come again on a fresh one.
-func TestStaleUpgrade(t *testing.T) {
+// TestUpgradeOnKeptConnection: an upgrade behind other requests on its connection goes back to a loop, with all that was read already.
+func TestUpgradeOnKeptConnection(t *testing.T) {
+	addr := one(t, native.Config{})
+	for _, together := range []bool{false, true} {
+		conn, err := prototest.Dial(addr)
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer func() { _ = conn.Close() }()
+		c := prototest.Raw(conn)
+		for range 3 {
+			_, _ = io.WriteString(conn, "GET /livez HTTP/1.1\r\nHost: "+addr+"\r\n\r\n")
+			if a, err := c.Answer(); err != nil || a.Status != 200 {
+				t.Fatal(a, err)
+			}
+		}
+		head := prototest.Head(addr, "/ws?topic=a&format=json", "X-Twice: 1\r\nX-Twice: 2\r\n")
+		publish := prototest.Frame(gobwas.OpText, []byte(`{"publish":{"topic":"a","data":1}}`))
+		if together {
+			head, publish = head+string(publish), nil
+		}
+		_, _ = io.WriteString(conn, head)
+		if a, err := c.Answer(); err != nil || a.Status != http.StatusSwitchingProtocols {
+			t.Fatal(a, err)
+		}
+		_, _ = conn.Write(publish)
+		for _, text := range []string{`{"published":{"topic":"a"`, `{"topic":"a","position"`} {
+			if got, err := c.Text(); err != nil || !strings.HasPrefix(got, "< "+text) {
+				t.Fatal(together, got, err)
+			}
+		}
+	}
+	refused, err := prototest.Dial(addr)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = refused.Close() }()
+	c := prototest.Raw(refused)
+	_, _ = io.WriteString(refused, "GET /livez HTTP/1.1\r\nHost: "+addr+"\r\n\r\n"+prototest.Head(addr, "/nowhere", ""))
+	for _, status := range []int{http.StatusOK, http.StatusNotFound} {
+		if a, err := c.Answer(); err != nil || a.Status != status {
+			t.Fatal(a, err)
+		}
+	}
+}
+
+// TestUpgradeWithBody: a request with a body is no upgrade.
+func TestUpgradeWithBody(t *testing.T) {
 	addr := one(t, native.Config{})
 	conn, err := prototest.Dial(addr)
 	if err != nil {
@@ -195,17 +242,11 @@ func TestStaleUpgrade(t *testing.T) {
 	}
 	defer func() { _ = conn.Close() }()
 	c := prototest.Raw(conn)
-	_, _ = io.WriteString(conn, "GET /livez HTTP/1.1\r\nHost: "+addr+"\r\n\r\n")
-	if a, err := c.Answer(); err != nil || a.Status != 200 {
-		t.Fatal(a, err)
-	}
-	_, _ = io.WriteString(conn, prototest.Head(addr, "/ws?topic=a", ""))
-	a, err := c.Answer()
-	if err != nil || a.Status != 400 || !a.Closes || !strings.Contains(a.Body, "fresh") {
-		t.Fatal(a, err)
-	}
-	if n, err := bufio.NewReader(conn).ReadByte(); err != io.EOF {
-		t.Fatal(n, err)
+	_, _ = io.WriteString(conn, "GET /livez HTTP/1.1\r\nHost: "+addr+"\r\n\r\n"+prototest.Head(addr, "/ws", "Content-Length: 1\r\n")+"x")
+	for _, status := range []int{http.StatusOK, http.StatusBadRequest} {
+		if a, err := c.Answer(); err != nil || a.Status != status || a.Closes != (status != http.StatusOK) {
+			t.Fatal(a, err)
+		}
 	}
 }
 

@@ -114,6 +114,9 @@ func parseID(value jsontext.Value, former error) (jsontext.Value, error) {
 
 // Message carries out one command.
 func (d *Dialect) Message(p proto.Peer, op byte, data []byte) error {
+	if err := d.take(p); err != nil {
+		return err
+	}
 	if op != ws.OpText {
 		return errBinary
 	}
@@ -165,9 +168,9 @@ func (d *Dialect) subscribe(p proto.Peer, c *command) error {
 	if err != nil {
 		return err
 	}
-	w, free := d.want(p), d.cfg.Subscriptions-p.Count()
+	free := d.cfg.Subscriptions - p.Count()
 	for i, name := range names {
-		if p.Join(name, w).Already {
+		if p.Join(name, d.want(p, name)).Already {
 			names[i] = "" // nothing to undo
 		} else if free--; free < 0 {
 			for _, done := range names[:i+1] {

@@ -28,7 +28,7 @@ const (
 func (d *Dialect) Mount(rt proto.Routes) {
 	rt.Upgrade(path)
 	rt.Handle(http.MethodPost, "/broadcast", func(w http.ResponseWriter, r *http.Request) error {
-		if v := d.cfg.Auth.Check(proto.RequestClaim(r)); v != auth.Allowed {
+		if v := d.auth.Load().Check(proto.RequestClaim(r)); v != auth.Allowed {
 			return proto.Forbidden(v)
 		}
 		topic, given, err := queryTopic(r.URL.RawQuery)

@@ -165,7 +165,7 @@ func TestSubscriptions(t *testing.T) {
 
 // TestReplyFirst: under load, the answer to subscribe comes before the first event, and then every event comes once.
 func TestReplyFirst(t *testing.T) {
-	addr := one(t, native.Config{})
+	addr := one(t, native.Config{Rate: -1})
 	stop := make(chan struct{})
 	var publisher sync.WaitGroup
 	publisher.Go(func() {
