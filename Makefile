@@ -2,7 +2,7 @@
 VERSION := $(shell git describe --tags --always --dirty 2>/dev/null || echo dev)
 SUITE := go test -count=1 -v -timeout=15m
 .DEFAULT_GOAL := help
-.PHONY: build run test race lint fmt imports boundaries fuzz autobahn browser reach ci clean help
+.PHONY: build run test race lint fmt imports boundaries fuzz autobahn browser reach systemd prometheus faults example install uninstall ci clean help
 
 build: ## bin/fanfare, one static file
 	CGO_ENABLED=0 go build -trimpath -ldflags "-s -w -X main.version=$(VERSION)" -o bin/ ./cmd/fanfare
@@ -28,6 +28,18 @@ browser: ## a page in headless Chromium against the real server (needs chromium)
 	$(SUITE) -tags browser -run '^TestBrowser' ./cmd/fanfare/
 reach: ## the size and cost limits, asserted on the running server
 	$(SUITE) -tags reach -run '^TestReach' ./cmd/fanfare/
+systemd: ## the unit, the sysctls and the installation (needs systemd-analyze)
+	$(SUITE) -tags systemd -run '^TestSystemd' ./scripts/ ./cmd/fanfare/
+prometheus: ## promtool reads the metrics, Prometheus scrapes a loaded server (needs both)
+	$(SUITE) -tags prometheus -run '^TestPrometheus' ./cmd/fanfare/
+faults: ## hostile clients, full disks, lost networks, each against the running server (needs root and nft)
+	$(SUITE) -tags faults -run '^TestFault' ./cmd/fanfare/
+example: ## scripts/fanfare.example.yaml from the settings
+	go run ./cmd/fanfare config example >scripts/.example && mv scripts/.example scripts/fanfare.example.yaml
+install: build ## binary, unit, sysctls and example settings (PREFIX=/usr/local DESTDIR=)
+	@PREFIX='$(PREFIX)' DESTDIR='$(DESTDIR)' scripts/install.sh install
+uninstall: ## what install put there; changed settings stay
+	@PREFIX='$(PREFIX)' DESTDIR='$(DESTDIR)' scripts/install.sh uninstall
 ci: ## everything that CI runs
 	.ci/run
 clean: ## remove what make leaves

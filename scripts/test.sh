@@ -19,6 +19,9 @@ left+=(
   "fuzz (takes minutes): 'make fuzz'"
   "autobahn (WebSocket conformance): 'make autobahn', needs python3 with venv"
   "browser: 'make browser', needs chromium"
+  "systemd (unit and installation): 'make systemd', needs systemd-analyze"
+  "prometheus: 'make prometheus', needs prometheus and promtool"
+  "faults: 'make faults', takes minutes, needs root, ip and nft"
   "reach (size and cost limits): 'make reach', takes minutes and an idle machine"
 )
 status=0

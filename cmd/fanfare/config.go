@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"math"
+	"net/netip"
 	"os"
 	"reflect"
 	"slices"
@@ -17,16 +18,26 @@ import (
 	"fanfare/proto/auth"
 )
 
-// settings of serve. Each field is a flag, an environment variable (FANFARE_ and the flag's name in capitals) and a line of help;
-// min and max are its range.
+// settings of serve. Each field is a flag, an environment variable (FANFARE_ and the flag's name in capitals), a key of the
+// settings file (the flag's name) and a line of help; min and max are its range.
 type settings struct {
-	Listen listeners `group:"listen" default:"127.0.0.1:8080" placeholder:"ADDR" help:"[DIALECT=]ADDR[,namespace=NAME]; may be repeated."`
-	Loops  int       `group:"listen" default:"0" max:"255" placeholder:"N" help:"Event loops; 0: one per usable core."`
+	Config string `group:"file" placeholder:"FILE" help:"Settings file; flags and variables win over it."`
 
-	Open           bool   `group:"publish" help:"Let anyone who reaches the port publish."`
-	PublishKeyFile string `group:"publish" placeholder:"FILE" help:"Keys that may publish, one a line; or FANFARE_PUBLISH_KEY."`
+	Listen      listeners    `group:"listen" default:"127.0.0.1:8080" placeholder:"ADDR" help:"[DIALECT=]ADDR[,namespace=][,slow=]; may be repeated."`
+	AdminListen adminAddress `group:"listen" placeholder:"ADDR" help:"Health, metrics, /stats and /debug/pprof only there."`
+	Loops       int          `group:"listen" default:"0" max:"255" placeholder:"N" help:"Event loops; 0: one per usable core."`
 
-	LogLevel  choice `group:"log" default:"info" oneof:"debug info warn error" help:"debug, info, warn or error."`
+	MaxConnections  int     `group:"admission" live:"" default:"0" max:"16000000" placeholder:"N" help:"Connections at once; 0: its descriptors - 256."`
+	AcceptRate      int     `group:"admission" live:"" default:"0" max:"1000000" placeholder:"N" help:"New connections a second; 0: no limit."`
+	MemoryWatermark int     `group:"admission" live:"" default:"90" max:"100" placeholder:"N" help:"Percent of memory that shuts the door; 0: never."`
+	PerAddress      int     `group:"admission" live:"" default:"0" max:"1000000" placeholder:"N" help:"Sockets of one address, or IPv6 /64; 0: no limit."`
+	TrustedProxy    proxies `group:"admission" live:"" placeholder:"NETWORK" help:"Whose X-Forwarded-For counts; may be repeated."`
+	Origin          origins `group:"admission" live:"" placeholder:"ORIGIN" help:"Pages that may open sockets, as https://a.example; may be repeated."`
+
+	Open           bool   `group:"publish" live:"" help:"Let anyone who reaches the port publish."`
+	PublishKeyFile string `group:"publish" live:"" placeholder:"FILE" help:"Keys, one a line; or FANFARE_PUBLISH_KEY."`
+
+	LogLevel  choice `group:"log" live:"" default:"info" oneof:"debug info warn error" help:"debug, info, warn or error."`
 	LogFormat choice `group:"log" default:"text" oneof:"text json" help:"text or json, on stderr."`
 
 	MaxMessage       Size `group:"limits" default:"64KiB" min:"125" max:"16MiB" help:"One message from a client."`
@@ -39,15 +50,23 @@ type settings struct {
 	MaxTopic         int  `group:"limits" default:"255" min:"1" max:"255" help:"Bytes in a topic's name."`
 	MaxSubscriptions int  `group:"limits" default:"256" min:"1" max:"65535" help:"Topics of one connection."`
 
-	Slow           choice        `group:"slow" default:"disconnect" oneof:"disconnect drop-oldest" help:"disconnect or drop-oldest."`
+	CommandRate int `group:"limits" default:"50" max:"1000000" help:"Commands a second on one socket; 0: no limit."`
+
+	Slow           choice        `group:"slow" default:"disconnect" oneof:"disconnect drop-oldest conflate drop-newest" help:"Or drop-oldest, conflate, drop-newest."`
+	SlowTopic      topicPolicies `group:"slow" placeholder:"PATTERN=POLICY" help:"For topics such as ticker.*; may be repeated."`
 	Backlog        Size          `group:"slow" default:"256KiB" min:"1KiB" max:"1GiB" help:"Bytes that may wait for one connection."`
 	BacklogAge     time.Duration `group:"slow" default:"15s" min:"1s" max:"1h" help:"How long they may wait."`
+	BacklogTotal   Size          `group:"slow" default:"0" min:"0" max:"1024GiB" help:"Bytes that may wait for all; 0: memory / 4."`
 	MaxUndelivered Size          `group:"slow" default:"8MiB" min:"64KiB" max:"16GiB" help:"Bytes that may wait in one topic, then 503."`
 
 	HandshakeTimeout time.Duration `group:"time" default:"10s" min:"1s" max:"10m" help:"From connecting to a whole request head."`
 	CloseTimeout     time.Duration `group:"time" default:"5s" min:"1s" max:"10m" help:"For the answer to a close frame."`
 	Ping             time.Duration `group:"time" default:"30s" min:"1s" max:"24h" help:"Between two pings to a connection."`
 	PingGrace        time.Duration `group:"time" default:"15s" min:"1s" max:"1h" help:"For the answer to a ping."`
+
+	DrainWait    time.Duration `group:"drain" live:"" default:"0s" min:"0s" max:"10m" help:"From /readyz saying 503 to the first close."`
+	DrainWindow  time.Duration `group:"drain" live:"" default:"10s" min:"0s" max:"1h" help:"Over which the closes are spread."`
+	DrainTimeout time.Duration `group:"drain" live:"" default:"30s" min:"1s" max:"1h" help:"What is left so long after it is cut off."`
 }
 
 // keyVariable holds publish keys separated by commas. It has no flag: a command line is no place for a secret.
@@ -55,13 +74,13 @@ const keyVariable = "FANFARE_PUBLISH_KEY"
 
 // settingError is a value that a setting cannot have.
 type settingError struct {
-	setting string // flag and variable
+	setting string // flag and variable, or the place in the settings file
 	problem string
 }
 
 func (e *settingError) Error() string { return e.setting + ": " + e.problem }
 
-// parse reads flags and environment into c. Its error is a *settingError or a *kong.ParseError.
+// parse reads flags, environment and settings file into c. Its error is or holds a *settingError, or is a *kong.ParseError.
 func parse(c *cli, args []string, std streams) (*kong.Context, error) {
 	var bad *settingError // kong keeps no more than the text of an error that came from the environment
 	parser, err := newParser(c, std, &bad)
@@ -73,6 +92,11 @@ func parse(c *cli, args []string, std streams) (*kong.Context, error) {
 	if errors.As(err, &line) && bad != nil && strings.Contains(err.Error(), bad.problem) {
 		return nil, bad
 	}
+	if err != nil {
+		return parsed, err
+	}
+	c.args = args
+	c.sources, err = fill(parsed, &bad)
 	return parsed, err
 }
 
@@ -86,18 +110,25 @@ func newParser(c *cli, std streams, bad **settingError) (*kong.Kong, error) {
 		kong.ConfigureHelp(kong.HelpOptions{Compact: true, NoAppDescFormat: true, FlagsLast: true}),
 		kong.ValueFormatter(func(v *kong.Value) string { return v.Help }), // one sentence says how the variables are named
 		kong.ExplicitGroups([]kong.Group{
+			{Key: "file", Title: "Settings file:"},
 			{Key: "listen", Title: "Where it listens:"},
+			{Key: "admission", Title: "Who is let in:"},
 			{Key: "publish", Title: "Who may publish (without any key: this host only):"},
 			{Key: "slow", Title: "Slow readers:"},
 			{Key: "limits", Title: "Limits:"},
 			{Key: "time", Title: "Times:"},
+			{Key: "drain", Title: "After SIGTERM:"},
 			{Key: "log", Title: "Log:"},
 		}),
 		kong.TypeMapper(reflect.TypeFor[Size](), mapper(bad, parseSize)),
 		kong.TypeMapper(reflect.TypeFor[int](), mapper(bad, parseCount)),
 		kong.TypeMapper(reflect.TypeFor[time.Duration](), mapper(bad, parseDuration)),
 		kong.TypeMapper(reflect.TypeFor[choice](), mapper(bad, parseChoice)),
-		kong.TypeMapper(reflect.TypeFor[listeners](), listenMapper(bad)),
+		kong.TypeMapper(reflect.TypeFor[listeners](), listMapper[listeners](bad, proto.ParseListen)),
+		kong.TypeMapper(reflect.TypeFor[adminAddress](), mapper(bad, parseAdminAddress)),
+		kong.TypeMapper(reflect.TypeFor[origins](), listMapper[origins](bad, parseOrigin)),
+		kong.TypeMapper(reflect.TypeFor[proxies](), listMapper[proxies](bad, parseProxy)),
+		kong.TypeMapper(reflect.TypeFor[topicPolicies](), listMapper[topicPolicies](bad, parseTopicPolicy)),
 	)
 }
 
@@ -215,28 +246,70 @@ func parseChoice(text string, tag *kong.Tag) (c choice, err error) {
 // listeners are the values of --listen.
 type listeners []proto.Listen
 
-// listenMapper adds the value of one flag, or all of the variable's, which are separated by spaces.
-func listenMapper(bad **settingError) kong.MapperFunc {
+// origins are the values of --origin, proxies those of --trusted-proxy, topicPolicies those of --slow-topic.
+type (
+	origins       []string
+	proxies       []netip.Prefix
+	topicPolicies []string
+)
+
+// adminAddress is HOST:PORT or unix:/PATH; empty is none.
+type adminAddress string
+
+func parseAdminAddress(text string, _ *kong.Tag) (adminAddress, error) {
+	l, err := proto.ParseListen(text)
+	if err == nil && l != (proto.Listen{Dialect: proto.DefaultDialect, Namespace: proto.DefaultNamespace, Addr: text}) {
+		err = fmt.Errorf("%q says more than HOST:PORT or unix:/PATH", text)
+	}
+	if text == "" {
+		err = nil
+	}
+	return adminAddress(text), err
+}
+
+func parseOrigin(text string) (string, error) {
+	_, err := auth.ParseOrigins([]string{text})
+	return text, err
+}
+
+func parseTopicPolicy(text string) (string, error) {
+	_, err := proto.ParseTopicPolicies([]string{text})
+	return text, err
+}
+
+func parseProxy(text string) (netip.Prefix, error) {
+	if addr, err := netip.ParseAddr(text); err == nil {
+		return netip.PrefixFrom(addr, addr.BitLen()), nil
+	}
+	prefix, err := netip.ParsePrefix(text)
+	if err != nil {
+		return prefix, fmt.Errorf("%q is no address such as 10.0.0.1 and no network such as 10.0.0.0/8", text)
+	}
+	return prefix.Masked(), nil
+}
+
+// listMapper adds the value of one flag, or all of the variable's, which are separated by spaces.
+func listMapper[L ~[]T, T any](bad **settingError, parse func(text string) (T, error)) kong.MapperFunc {
 	return func(ctx *kong.DecodeContext, target reflect.Value) error {
 		var text string
-		if err := ctx.Scan.PopValueInto("address", &text); err != nil {
+		if err := ctx.Scan.PopValueInto("value", &text); err != nil {
 			return err
 		}
-		all, ok := reflect.TypeAssert[*listeners](target.Addr())
+		all, ok := reflect.TypeAssert[*L](target.Addr())
 		if !ok {
-			return fmt.Errorf("%s is not a list of addresses", target.Type())
+			return fmt.Errorf("%s is not the list", target.Type())
 		}
 		words := strings.Fields(text)
 		if len(words) == 0 {
 			words = []string{""}
 		}
 		for _, word := range words {
-			l, err := proto.ParseListen(word)
+			v, err := parse(word)
 			if err != nil {
 				*bad = &settingError{nameOf(ctx.Value), err.Error()}
 				return *bad
 			}
-			*all = append(*all, l)
+			*all = append(*all, v)
 		}
 		return nil
 	}

@@ -2,16 +2,20 @@ package main
 
 import (
 	"bytes"
+	"fmt"
+	"net/netip"
 	"os"
 	"path/filepath"
 	"reflect"
 	"slices"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
 
 	"github.com/alecthomas/kong"
 
+	"fanfare/proto"
 	"fanfare/proto/auth"
 )
 
@@ -29,6 +33,10 @@ func TestDefaults(t *testing.T) {
 	}
 	want := settings{
 		Listen:           listeners{{Dialect: "native", Addr: "127.0.0.1:8080", Namespace: "default"}},
+		MemoryWatermark:  90,
+		CommandRate:      50,
+		DrainWindow:      10 * time.Second,
+		DrainTimeout:     30 * time.Second,
 		LogLevel:         "info",
 		LogFormat:        "text",
 		MaxMessage:       64 << 10,
@@ -54,15 +62,29 @@ func TestDefaults(t *testing.T) {
 	}
 }
 
-// TestEverySettingByFlagAndVariable gives each setting a value both ways, and one outside its range both ways.
-func TestEverySettingByFlagAndVariable(t *testing.T) {
+// TestEverySettingByFlagVariableAndFile gives each setting a value in three ways, and one outside its range in three ways.
+func TestEverySettingByFlagVariableAndFile(t *testing.T) {
 	tried := map[string]bool{}
 	for _, tt := range []struct {
 		flag, good, bad string
 		get             func(s *settings) any
 		want            any
 	}{
+		{"config", os.DevNull, "/does/not/exist", func(s *settings) any { return s.Config }, os.DevNull},
 		{"listen", "[::]:0,namespace=a", "8080", func(s *settings) any { return s.Listen }, listeners{{Dialect: "native", Addr: "[::]:0", Namespace: "a"}}},
+		{"admin-listen", "127.0.0.1:9", "9", func(s *settings) any { return s.AdminListen }, adminAddress("127.0.0.1:9")},
+		{"max-connections", "5", "-1", func(s *settings) any { return s.MaxConnections }, 5},
+		{"accept-rate", "5", "1.5", func(s *settings) any { return s.AcceptRate }, 5},
+		{"memory-watermark", "50", "101", func(s *settings) any { return s.MemoryWatermark }, 50},
+		{"per-address", "5", "many", func(s *settings) any { return s.PerAddress }, 5},
+		{"trusted-proxy", "10.1.2.3/8", "10.0.0.0/33", func(s *settings) any { return s.TrustedProxy }, proxies{netip.MustParsePrefix("10.0.0.0/8")}},
+		{"origin", "https://*.example.com", "example.com", func(s *settings) any { return s.Origin }, origins{"https://*.example.com"}},
+		{"command-rate", "5", "-5", func(s *settings) any { return s.CommandRate }, 5},
+		{"slow-topic", "ticker.*=conflate", "ticker.*=never", func(s *settings) any { return s.SlowTopic }, topicPolicies{"ticker.*=conflate"}},
+		{"backlog-total", "1GiB", "lots", func(s *settings) any { return s.BacklogTotal }, Size(1 << 30)},
+		{"drain-wait", "5s", "-1s", func(s *settings) any { return s.DrainWait }, 5 * time.Second},
+		{"drain-window", "1m", "2h", func(s *settings) any { return s.DrainWindow }, time.Minute},
+		{"drain-timeout", "1m", "0s", func(s *settings) any { return s.DrainTimeout }, time.Minute},
 		{"loops", "2", "300", func(s *settings) any { return s.Loops }, 2},
 		{"open", "true", "", func(s *settings) any { return s.Open }, true},
 		{"publish-key-file", "/k", "", func(s *settings) any { return s.PublishKeyFile }, "/k"},
@@ -117,6 +139,19 @@ func TestEverySettingByFlagAndVariable(t *testing.T) {
 			}
 			t.Setenv(variable, tt.good)
 			good(parsed(t, "serve"))
+			if tt.flag == configFlag {
+				return
+			}
+			_ = os.Unsetenv(variable)
+			good(parsed(t, "serve", "--config", writeFile(t, "good.yaml", tt.flag+": "+quoted(tt.good)+"\n")))
+			if tt.bad != "" {
+				file := writeFile(t, "bad.yaml", "# first line\n"+tt.flag+": "+quoted(tt.bad)+"\n")
+				_, err := parsed(t, "serve", "--config", file)
+				if want := fmt.Sprintf("%s:2:%d: %s: ", file, len(tt.flag)+3, tt.flag); exitCode(err) != exitSetting ||
+					!strings.HasPrefix(err.Error(), want) || !strings.Contains(err.Error(), strconv.Quote(tt.bad)) {
+					t.Errorf("%v does not begin with %s or does not name %q", err, want, tt.bad)
+				}
+			}
 		})
 	}
 	for _, flag := range serveFlags(t) {
@@ -211,6 +246,27 @@ func TestSettingsOfOtherCommands(t *testing.T) {
 	}
 	if _, err := parsed(t, "publish", "--nonsense", "news", "x"); exitCode(err) != exitUsage {
 		t.Errorf("exit code %d of %v", exitCode(err), err)
+	}
+}
+
+func TestSlowPoliciesAreThose(t *testing.T) {
+	for _, flag := range serveFlags(t) {
+		if words := strings.Fields(flag.Tag.Get("oneof")); flag.Name == "slow" && !slices.Equal(words, proto.PolicyNames()) {
+			t.Errorf("--slow takes %v, there are %v", words, proto.PolicyNames())
+		}
+	}
+}
+
+func TestListsAreRepeatable(t *testing.T) {
+	t.Setenv("FANFARE_ORIGIN", "https://a.example http://b.example:81")
+	c, err := parsed(t, "serve", "--trusted-proxy=10.0.0.1", "--trusted-proxy=fd00::/8", "--slow-topic=a=conflate", "--slow-topic=*=drop-newest")
+	if err != nil {
+		t.Fatal(err)
+	}
+	s := c.Serve
+	want := proxies{netip.MustParsePrefix("10.0.0.1/32"), netip.MustParsePrefix("fd00::/8")}
+	if len(s.Origin) != 2 || !slices.Equal(s.TrustedProxy, want) || !slices.Equal(s.SlowTopic, topicPolicies{"a=conflate", "*=drop-newest"}) {
+		t.Errorf("got %+v", s.settings)
 	}
 }
 

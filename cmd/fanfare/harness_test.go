@@ -12,6 +12,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"regexp"
+	"slices"
 	"strings"
 	"sync"
 	"syscall"
@@ -27,13 +28,16 @@ const patience = 20 * time.Second
 // binary is fanfare as make build makes it, built once for all tests.
 var binary string
 
+// forTests are variables that tests read; the others of ours are settings.
+var forTests = []string{"FANFARE_CI_RUN", "FANFARE_CHURN", "FANFARE_SEED"}
+
 func TestMain(m *testing.M) {
 	os.Exit(buildAndRun(m))
 }
 
 func buildAndRun(m *testing.M) int {
 	for _, entry := range os.Environ() { // the tests decide about settings, not the shell they run in
-		if name, _, _ := strings.Cut(entry, "="); strings.HasPrefix(name, "FANFARE_") && name != "FANFARE_CI_RUN" {
+		if name, _, _ := strings.Cut(entry, "="); strings.HasPrefix(name, "FANFARE_") && !slices.Contains(forTests, name) {
 			_ = os.Unsetenv(name)
 		}
 	}
@@ -218,9 +222,9 @@ func eventually(t *testing.T, what string, ok func() bool) {
 // stop ends the server as Ctrl-C does; it must end in order.
 func (s *server) stop() {
 	s.t.Helper()
-	s.signal(syscall.SIGTERM)
+	s.signal(syscall.SIGINT)
 	if code := s.exit(); code != 0 {
-		s.t.Errorf("exit code %d after SIGTERM", code)
+		s.t.Errorf("exit code %d after SIGINT", code)
 	}
 }
 

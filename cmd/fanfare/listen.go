@@ -13,6 +13,7 @@ import (
 	"net/url"
 	"os"
 	"os/signal"
+	"slices"
 	"syscall"
 	"time"
 
@@ -195,6 +196,9 @@ func (l *listening) print(from *bufio.Reader, conn io.Writer) (err error) {
 		if err != nil {
 			return err
 		}
+		if head.OpCode == ws.OpClose {
+			return closing(&frames, conn)
+		}
 		if head.OpCode.IsControl() {
 			if err := control(head, &frames); err != nil {
 				return err
@@ -213,6 +217,19 @@ func (l *listening) print(from *bufio.Reader, conn io.Writer) (err error) {
 			return errEnough
 		}
 	}
+}
+
+// closing answers the server's close frame and tells what it said. gobwas/ws knows no 1012, which a server that restarts sends.
+func closing(frame io.Reader, conn io.Writer) error {
+	body, err := io.ReadAll(frame)
+	if err != nil {
+		return err
+	}
+	code, reason := ws.ParseCloseFrameData(body)
+	if b, err := ws.CompileFrame(ws.MaskFrameInPlace(ws.NewCloseFrame(slices.Clone(body)))); err == nil {
+		_, _ = conn.Write(b)
+	}
+	return wsutil.ClosedError{Code: code, Reason: reason}
 }
 
 // goodbye sends a close frame in one write, which may be beside a pong, and closes.

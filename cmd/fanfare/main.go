@@ -1,4 +1,4 @@
-// Command fanfare is a WebSocket broadcast server with its own terminal clients: serve, publish, listen, version.
+// Command fanfare is a WebSocket broadcast server with its own terminal clients: serve, publish, listen, config, version.
 //
 // Exit codes: 0 done, 1 failed while running, 2 bad command line, 78 bad setting.
 package main
@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"strings"
 
 	"github.com/alecthomas/kong"
 )
@@ -23,7 +24,11 @@ type cli struct {
 	Serve   serveCmd   `cmd:"" help:"Run the server (default address 127.0.0.1:8080)."`
 	Publish publishCmd `cmd:"" help:"Publish one message to a topic."`
 	Listen  listenCmd  `cmd:"" help:"Print what is published to topics."`
+	Config  configCmd  `cmd:"" help:"Check and show settings."`
 	Version versionCmd `cmd:"" help:"Say which build this is."`
+
+	args    []string // what parse was given
+	sources sources
 }
 
 // streams are what a command reads and writes.
@@ -41,12 +46,12 @@ func run(args []string, std streams) (code int) {
 	var c cli
 	parsed, err := parse(&c, args, std)
 	if err == nil {
-		err = parsed.Run(std)
+		err = parsed.Run(std, &c, parsed)
 	}
 	if err == nil {
 		return 0
 	}
-	_, _ = fmt.Fprintf(std.err, "fanfare: %v\n", err)
+	_, _ = fmt.Fprintf(std.err, "fanfare: %s\n", strings.ReplaceAll(err.Error(), "\n", "\nfanfare: "))
 	if code = exitCode(err); code == exitUsage {
 		_, _ = fmt.Fprintln(std.err, "fanfare --help shows how it is used.")
 	}

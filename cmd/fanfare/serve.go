@@ -2,7 +2,6 @@ package main
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"io"
 	"log/slog"
@@ -11,131 +10,96 @@ import (
 	"os/signal"
 	"strconv"
 	"syscall"
+	"time"
 
-	"fanfare/fanout"
-	"fanfare/loop"
-	"fanfare/loop/http1"
-	"fanfare/loop/ws"
 	"fanfare/proto"
-	"fanfare/proto/auth"
-	"fanfare/proto/native"
 )
 
 type serveCmd struct{ settings }
 
-// Run serves until SIGINT or SIGTERM; a second signal ends the process at once.
-func (c *serveCmd) Run(std streams) error {
-	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGINT, syscall.SIGTERM)
-	defer stop()
+// Run serves until SIGTERM, which drains, or SIGINT; a second signal ends the process at once. SIGHUP reads settings and keys anew.
+func (c *serveCmd) Run(std streams, line *cli) error {
+	signals := make(chan os.Signal, 8)
+	signal.Notify(signals, syscall.SIGINT, syscall.SIGTERM, syscall.SIGHUP)
+	defer signal.Stop(signals)
 	signal.Ignore(syscall.SIGPIPE) // a log pipe that closes is no reason to stop serving
-	lines := newLogWriter(std.err, c.logger)
+	now, err := readState(line.args, std)
+	if err != nil {
+		return err
+	}
+	r := &running{args: line.args, std: std, now: now}
+	lines := newLogWriter(std.err, func(w io.Writer) *slog.Logger { return c.logger(w, &r.level) })
 	defer lines.close()
-	log := c.logger(lines)
-	list, err := readKeys(c.PublishKeyFile, "--publish-key-file (FANFARE_PUBLISH_KEY_FILE)")
+	r.log = c.logger(lines, &r.level)
+	if err := r.wire(tune(c.Loops, os.DirFS("/"))); err != nil {
+		return err
+	}
+	bound, err := r.listen(line.sources["listen"].origin == byDefault)
 	if err != nil {
 		return err
 	}
-	keys, err := auth.ParseKeys(list)
-	if err != nil {
+	if err := r.server.Start(); err != nil {
 		return err
 	}
-	loops := tune(c.Loops, os.DirFS("/"))
-	server, group, err := c.wire(&auth.Policy{Keys: keys, Open: c.Open}, loops, log)
-	if err != nil {
-		return err
+	ctx, stop := context.WithCancel(context.Background())
+	defer stop()
+	go r.group.Trim(ctx)
+	if c.Open && now.keys.Len() == 0 {
+		r.log.Warn("ANYONE who reaches these ports may publish: --open is set and there is no key")
 	}
-	bound, err := c.listen(server)
-	if err != nil {
-		return err
+	for _, b := range bound {
+		if b.admin {
+			r.log.Info("admin", "address", b.addr.String())
+			continue
+		}
+		r.log.Info("serving", pasteable(b.addr, b.as, now.keys.Len() > 0)...)
 	}
-	if err := server.Start(); err != nil {
-		return err
+	systemd := r.service()
+	systemd.ready(ctx)
+	last := r.obey(signals, systemd)
+	signal.Reset(syscall.SIGINT, syscall.SIGTERM)
+	r.log.Info("stopping", "signal", last.String())
+	if last == syscall.SIGTERM {
+		systemd.notify(fmt.Sprintf("STOPPING=1\nSTATUS=draining\nEXTEND_TIMEOUT_USEC=%d", (r.now.settings.drainTime() + patient).Microseconds()))
+		r.drain()
+	} else {
+		systemd.notify("STOPPING=1\nSTATUS=stopping")
 	}
-	go group.Trim(ctx)
-	if c.Open && keys.Len() == 0 {
-		log.Warn("ANYONE who reaches these ports may publish: --open is set and there is no key")
-	}
-	for i, addr := range bound {
-		log.Info("serving", pasteable(addr, c.Listen[i], keys.Len() > 0)...)
-	}
-	<-ctx.Done()
 	stop()
-	log.Info("stopping")
-	server.Close()
+	r.server.Close()
 	return nil
 }
 
-func (c *serveCmd) logger(w io.Writer) *slog.Logger {
-	options := &slog.HandlerOptions{}
-	var level slog.Level
-	if err := level.UnmarshalText([]byte(c.LogLevel)); err == nil { // the setting has been checked
-		options.Level = level
+// patient is what systemd allows beyond the drain.
+const patient = 10 * time.Second
+
+// obey reloads at each SIGHUP and returns the first other signal.
+func (r *running) obey(signals <-chan os.Signal, systemd *service) os.Signal {
+	for s := range signals {
+		if s != syscall.SIGHUP {
+			return s
+		}
+		done := systemd.reloading()
+		r.reload()
+		done()
 	}
-	if c.LogFormat == "json" {
+	return syscall.SIGTERM
+}
+
+func (s *settings) logger(w io.Writer, level *slog.LevelVar) *slog.Logger {
+	s.setLevel(level)
+	options := &slog.HandlerOptions{Level: level}
+	if s.LogFormat == "json" {
 		return slog.New(slog.NewJSONHandler(w, options))
 	}
 	return slog.New(slog.NewTextHandler(w, options))
 }
 
-// wire makes the server of the settings; nothing listens yet.
-func (c *serveCmd) wire(policy *auth.Policy, loops int, log *slog.Logger) (*proto.Server, *loop.Group, error) {
-	class := loop.Disconnect
-	if c.Slow == "drop-oldest" {
-		class = loop.DropOldest
+func (s *settings) setLevel(to *slog.LevelVar) {
+	var level slog.Level
+	if err := level.UnmarshalText([]byte(s.LogLevel)); err == nil { // the setting has been checked
+		to.Set(level)
 	}
-	server, err := proto.New(proto.Config{
-		Hub: fanout.NewHub(fanout.Config{TopicBytes: int(c.MaxUndelivered), TotalBytes: int(memory() / 8)}),
-		Dialects: []proto.Dialect{native.New(native.Config{
-			Auth:          *policy,
-			MaxPayload:    int(c.MaxPayload),
-			MaxBody:       int(c.MaxBody),
-			MaxItems:      c.MaxBatch,
-			TopicBytes:    c.MaxTopic,
-			Subscriptions: c.MaxSubscriptions,
-			Ping:          c.Ping,
-			Grace:         c.PingGrace,
-			Class:         class,
-		})},
-		Version: version,
-		MaxHead: int(c.MaxHead),
-		Log:     log,
-	})
-	if err != nil {
-		return nil, nil, err
-	}
-	group, err := loop.New(loop.Config{
-		Loops:   loops,
-		Handler: server,
-		Limits: loop.Limits{
-			Request:    http1.Limits{Head: int(c.MaxHead), Headers: c.MaxHeaders},
-			Message:    ws.Limits{Message: int(c.MaxMessage), Frames: c.MaxFrames},
-			Backlog:    int(c.Backlog),
-			BacklogAge: c.BacklogAge,
-			Handshake:  c.HandshakeTimeout,
-			Close:      c.CloseTimeout,
-		},
-		Log: log,
-	})
-	if err != nil {
-		return nil, nil, err
-	}
-	server.Attach(group)
-	return server, group, nil
-}
-
-// listen binds every address; what is bound when one fails goes with the process.
-func (c *serveCmd) listen(server *proto.Server) (bound []net.Addr, err error) {
-	for _, l := range c.Listen {
-		addr, err := server.Listen(l)
-		if _, ok := errors.AsType[syscall.Errno](err); ok {
-			return nil, err
-		}
-		if err != nil { // no dialect of that name, no such host
-			return nil, &settingError{"--listen (FANFARE_LISTEN)", err.Error()}
-		}
-		bound = append(bound, addr)
-	}
-	return bound, nil
 }
 
 // pasteable says where the server is, and two commands that work as they stand.

@@ -1,0 +1,72 @@
+package main
+
+import (
+	"log/slog"
+	"reflect"
+	"strings"
+
+	"github.com/alecthomas/kong"
+
+	"fanfare/proto/auth"
+)
+
+// state is what a reload compares and replaces: it is made whole or not at all.
+type state struct {
+	settings settings
+	texts    map[string]string // value by the name of the flag
+	live     map[string]bool   // settings that a reload can change
+	keys     auth.Keys
+}
+
+// readState reads flags, variables, settings file and key file.
+func readState(args []string, std streams) (*state, error) {
+	var line cli
+	parsed, err := parse(&line, args, std)
+	if err != nil {
+		return nil, err
+	}
+	if err := line.Serve.check(); err != nil {
+		return nil, err
+	}
+	s := &state{settings: line.Serve.settings, texts: map[string]string{}, live: map[string]bool{}}
+	if s.keys, err = line.Serve.keys(); err != nil {
+		return nil, err
+	}
+	for _, flag := range settingsOf(parsed.Selected()) {
+		s.texts[flag.Name] = strings.Join(textOf(flag), " ")
+		s.live[flag.Name] = isLive(flag)
+	}
+	return s, nil
+}
+
+// isLive tells whether a reload changes the setting in the running server.
+func isLive(flag *kong.Flag) bool { return flag.Tag.Has("live") }
+
+// changes lists what differs, as attributes of a log line: what holds now, and what waits for a restart. Secrets are only counted.
+func (s *state) changes(old *state) (attrs []any) {
+	var now, later []any
+	for name, text := range s.texts {
+		if text == old.texts[name] {
+			continue
+		}
+		change := slog.String(name, old.texts[name]+" -> "+text)
+		if s.live[name] {
+			now = append(now, change)
+		} else {
+			later = append(later, change)
+		}
+	}
+	if !reflect.DeepEqual(s.keys, old.keys) {
+		now = append(now, slog.Group("publish-keys", "before", old.keys.Len(), "now", s.keys.Len()))
+	}
+	if len(now) > 0 {
+		attrs = append(attrs, slog.Group("changed", now...))
+	}
+	if len(later) > 0 {
+		attrs = append(attrs, slog.Group("needs-restart", later...))
+	}
+	if len(attrs) == 0 {
+		attrs = append(attrs, "changed", "nothing")
+	}
+	return attrs
+}
