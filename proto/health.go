@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"net/http"
 	"runtime/metrics"
+	"slices"
 	"strconv"
 	"strings"
 	"sync"
@@ -17,10 +18,11 @@ import (
 )
 
 const (
-	tickLimit    = 2 * time.Second      // a loop that has not ticked for so long hangs
-	canaryLimit  = time.Second          // for a canary to get its message
-	canaryPause  = time.Second          // between two messages
-	canaryLook   = 2 * time.Millisecond // between two looks at who has it
+	tickLimit    = 2 * time.Second        // a loop that has not ticked for so long hangs
+	tickChance   = 300 * time.Millisecond // in which a loop that lives ticks again
+	canaryLimit  = time.Second            // for a canary to get its message
+	canaryPause  = time.Second            // between two messages
+	canaryLook   = 2 * time.Millisecond   // between two looks at who has it
 	canaryTopic  = "canary"
 	spareFiles   = 16 // descriptors that must be left
 	undelivered  = 10 // that part of the limit of undelivered bytes must be left
@@ -104,9 +106,14 @@ func (s *Server) sing() (got []bool) {
 	}
 }
 
-// alive checks that the loops tick.
+// alive checks that the loops tick. Those that seem to hang get a chance first: after the whole process was stopped, or the machine
+// suspended, this may run before they do.
 func (s *Server) alive() []check {
 	stats := s.group.LoopStats()
+	if slices.ContainsFunc(stats, func(l loop.LoopStats) bool { return time.Since(l.Ticked) > tickLimit }) {
+		time.Sleep(tickChance)
+		stats = s.group.LoopStats()
+	}
 	list := make([]check, 0, 2*len(stats))
 	for _, l := range stats {
 		name, age := "loop "+strconv.Itoa(l.ID), time.Since(l.Ticked)
