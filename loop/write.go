@@ -54,16 +54,8 @@ func (l *Loop) submit(c *Conn, room uint32, class uint8, more bool, frames [][]b
 
 // sendOne writes a frame of a connection whose queue is empty; what the socket does not take is queued.
 func (l *Loop) sendOne(c *Conn, frame []byte, room uint32, class uint8) {
-	n, e := sysSend(c.op.FD, frame)
-	if e != 0 && !wouldBlock(e) {
-		l.kill(c, Reset)
-		return
-	}
-	if e != 0 {
-		n = 0
-	}
-	l.count.written(n)
-	if n == len(frame) {
+	n, ok := l.sendSome(c, frame)
+	if !ok || n == len(frame) {
 		return
 	}
 	l.push(c, frame[n:], room, class)
@@ -75,21 +67,27 @@ func (l *Loop) sendOne(c *Conn, frame []byte, room uint32, class uint8) {
 
 // sendScratch is sendOne for bytes that are used again.
 func (l *Loop) sendScratch(c *Conn, b []byte) {
-	n, e := sysSend(c.op.FD, b)
-	if e != 0 && !wouldBlock(e) {
-		l.kill(c, Reset)
-		return
-	}
-	if e != 0 {
-		n = 0
-	}
-	l.count.written(n)
-	if n == len(b) {
+	n, ok := l.sendSome(c, b)
+	if !ok || n == len(b) {
 		return
 	}
 	l.push(c, bytes.Clone(b[n:]), 0, Disconnect)
 	c.flags |= flagPinned // never dropped: the stream begins with it
 	l.block(c)
+}
+
+// sendSome writes what the socket takes of b; not ok when that ended the connection.
+func (l *Loop) sendSome(c *Conn, b []byte) (n int, ok bool) {
+	n, e := sysSend(c.op.FD, b)
+	if e != 0 && !wouldBlock(e) {
+		l.kill(c, Reset)
+		return 0, false
+	}
+	if e != 0 {
+		n = 0
+	}
+	l.count.written(n)
+	return n, true
 }
 
 // later puts the connection on the turn's flush list; a blocked one is flushed when it becomes writable.
