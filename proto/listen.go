@@ -144,7 +144,7 @@ func checkAddr(addr string) error {
 func meant(wrong string, known []string) string {
 	best, least := "", len(wrong)/2+1
 	for _, k := range known {
-		if d := distance(wrong, k); d <= least && d < len(k) {
+		if d := Edits(wrong, k); d <= least && d < len(k) {
 			best, least = k, d-1
 		}
 	}
@@ -154,9 +154,10 @@ func meant(wrong string, known []string) string {
 	return fmt.Sprintf(" (did you mean %q?)", best)
 }
 
-// distance counts the bytes to insert, delete or replace to make b of a.
-func distance(a, b string) int {
-	const long = 64 // what is longer is near to nothing
+// Edits counts the bytes to insert, delete or replace to make b of a, for suggesting the name that was meant. A word of more than 64
+// bytes is near to nothing: 64.
+func Edits(a, b string) int {
+	const long = 64
 	if len(a) > long || len(b) > long {
 		return long
 	}

@@ -27,7 +27,7 @@ type settings struct {
 	AdminListen adminAddress `group:"listen" placeholder:"ADDR" help:"Health, metrics, /stats and /debug/pprof only there."`
 	Loops       int          `group:"listen" default:"0" max:"255" placeholder:"N" help:"Event loops; 0: one per usable core."`
 
-	MaxConnections  int     `group:"admission" live:"" default:"0" max:"16000000" placeholder:"N" help:"Connections at once; 0: its descriptors - 256."`
+	MaxConnections  int     `group:"admission" live:"" default:"0" max:"16000000" placeholder:"N" help:"Connections at once; 0: its descriptors less 256 or a quarter."`
 	AcceptRate      int     `group:"admission" live:"" default:"0" max:"1000000" placeholder:"N" help:"New connections a second; 0: no limit."`
 	MemoryWatermark int     `group:"admission" live:"" default:"90" max:"100" placeholder:"N" help:"Percent of memory that shuts the door; 0: never."`
 	PerAddress      int     `group:"admission" live:"" default:"0" max:"1000000" placeholder:"N" help:"Sockets of one address, or IPv6 /64; 0: no limit."`

@@ -15,6 +15,8 @@ import (
 	"github.com/goccy/go-yaml/ast"
 	"github.com/goccy/go-yaml/parser"
 	"github.com/goccy/go-yaml/token"
+
+	"fanfare/proto"
 )
 
 // origin is where a setting's value comes from, by precedence.
@@ -244,32 +246,11 @@ func wants(flag *kong.Flag) string {
 func nearest(word string, names []string) (name string, distance int) {
 	distance = -1
 	for _, n := range names {
-		if d := edits(word, n); distance < 0 || d < distance {
+		if d := proto.Edits(word, n); distance < 0 || d < distance {
 			name, distance = n, d
 		}
 	}
 	return name, distance
-}
-
-// edits is the Levenshtein distance of two words.
-func edits(a, b string) int {
-	row := make([]int, len(b)+1)
-	for j := range row {
-		row[j] = j
-	}
-	for i := range len(a) {
-		diagonal := row[0]
-		row[0] = i + 1
-		for j := range len(b) {
-			cost := diagonal
-			if a[i] != b[j] {
-				cost++
-			}
-			diagonal = row[j+1]
-			row[j+1] = min(cost, row[j]+1, row[j+1]+1)
-		}
-	}
-	return row[len(b)]
 }
 
 // textOf is a setting's value as a flag, or an item of the list, would take it; an empty list is a setting that is not set.

@@ -8,6 +8,8 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"fanfare/proto"
 )
 
 func writeFile(t *testing.T, name, text string) (path string) {
@@ -217,7 +219,7 @@ func TestNearest(t *testing.T) {
 			t.Errorf("%s: got %s, want %s", word, got, want)
 		}
 	}
-	if edits("kitten", "sitting") != 3 || edits("", "abc") != 3 || edits("abc", "") != 3 || edits("same", "same") != 0 {
+	if proto.Edits("kitten", "sitting") != 3 || proto.Edits("", "abc") != 3 || proto.Edits("abc", "") != 3 || proto.Edits("same", "same") != 0 {
 		t.Error("the distance of kitten and sitting is 3")
 	}
 }
