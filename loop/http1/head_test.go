@@ -418,8 +418,10 @@ func FuzzHead(f *testing.F) {
 // compare wants net/http to read the head as we do.
 func compare(t *testing.T, r *Request, head []byte) {
 	t.Helper()
-	if r.Header("Trailer") != "" {
-		return // checked by net/http against the body's framing
+	for name := range r.Headers() {
+		if strings.EqualFold(name, "Trailer") { // even an empty one
+			return // checked by net/http against the body's framing
+		}
 	}
 	req, err := http.ReadRequest(bufio.NewReader(bytes.NewReader(head)))
 	if err != nil {
