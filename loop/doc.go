@@ -11,7 +11,7 @@
 //
 // netpoll.Connection would be the ordinary way; it costs 15 KB idle (3.4 KB at best) and parks a goroutine on a slow peer.
 // Registering our own netpoll.FDOperator on netpoll's polls costs 0.2 KB. netpoll has no accessor for its polls: poll.go reads
-// one private field at start-up, names and types checked.
+// one private field at start-up, hangup.go another one later, names and types checked.
 //
 // # Who owns what
 //
@@ -48,8 +48,8 @@
 //
 //   - Read to EAGAIN or the end: after an event with a hang-up netpoll detaches the operator, and no further event comes. After
 //     16 reads the rest is taken in later turns.
-//   - OnHup stays nil: netpoll calls it later, on another goroutine, when the slot may be somebody else's. The price: a hang-up that
-//     comes without a readable event, about one reset in 50,000, is noticed only by the next write, a ping at the latest.
+//   - OnHup knows no connection: netpoll calls it later, on another goroutine, when the slot may be somebody else's. It only asks
+//     the next tick to look for operators that netpoll has detached: about one reset in 50,000 comes without a readable event.
 //   - OnWrite, once set, stays until the slot is free: a writable event may be in the batch already.
 //   - No operator is freed: ours are copies of a template that netpoll made, which carries its poll.
 //   - A connection that dies is detached and shut down at once, but its slot and its descriptor's number rest until the second

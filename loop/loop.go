@@ -33,7 +33,6 @@ type Loop struct {
 	tmpl   netpoll.FDOperator
 	worker Worker
 	h      Handler
-	lim    Limits
 	log    *slog.Logger
 	door   netpoll.FDOperator // an eventfd: whatever comes from outside, and the end of every turn
 	ticker netpoll.FDOperator // a timerfd
@@ -42,6 +41,7 @@ type Loop struct {
 
 	// owned by the loop
 	owner     owner
+	lim       Limits
 	slab      slab
 	nodes     nodeSlab
 	shares    shares
@@ -72,13 +72,14 @@ type Loop struct {
 	beats     beats
 
 	// any goroutine
-	woken atomic.Bool
-	sung  atomic.Uint64 // frames sent to the canary
-	load  atomic.Int64  // connections it has, or is about to get
-	pulse pulse
-	stats Stats // what count held when the last turn ended, under mu
-	mu    sync.Mutex
-	posts []post
+	woken  atomic.Bool
+	hungUp atomic.Bool   // netpoll has detached a connection by itself: the next tick looks for it
+	sung   atomic.Uint64 // frames sent to the canary
+	load   atomic.Int64  // connections it has, or is about to get
+	pulse  pulse
+	stats  Stats // what count held when the last turn ended, under mu
+	mu     sync.Mutex
+	posts  []post
 }
 
 type post struct {
@@ -92,6 +93,7 @@ func newLoop(g *Group, id int, p pollInfo, cfg *Config) (*Loop, error) {
 		buf: make([]byte, bufferSize), dec: new(ws.Decoder), sweep: sweepEnd, now: 1, done: make(chan struct{}),
 	}
 	l.slab.loop = l.id
+	l.tmpl.OnHup = l.onHup
 	fd, err := unix.Eventfd(0, unix.EFD_NONBLOCK|unix.EFD_CLOEXEC)
 	if err != nil {
 		return nil, err
@@ -286,6 +288,7 @@ func (l *Loop) kill(c *Conn, why Reason) {
 // bury detaches a connection and drops what it has, but leaves its socket alone.
 func (l *Loop) bury(c *Conn, why Reason) {
 	_ = c.op.Control(netpoll.PollDetach) // netpoll may have done so after a hang-up: then this does nothing
+	c.op.OnHup = nil                     // the hang-up has been seen, or is of no interest
 	if c.state < closing {
 		c.why = why // else the first reason stays
 	}

@@ -29,6 +29,9 @@ type pollInfo struct {
 
 // polls gives n different polls of netpoll, each prepared.
 func polls(n int) ([]pollInfo, error) {
+	if errDetached != nil {
+		return nil, errDetached
+	}
 	reactor.Lock()
 	defer reactor.Unlock()
 	if n <= len(reactor.polls) {

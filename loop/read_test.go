@@ -148,7 +148,7 @@ func TestFloodHasOnePlace(t *testing.T) {
 	s.ended(ref, ByClient)
 }
 
-// TestOperatorRules: OnHup stays nil, OnWrite once set stays until the slot is free, and both callbacks are one closure.
+// TestOperatorRules: OnHup is the loop's and gone when the connection is dead, OnWrite once set stays until the slot is free.
 func TestOperatorRules(t *testing.T) {
 	s := start(t, &fake{}, Config{Limits: Limits{Backlog: 64 << 20}})
 	cl, ref := s.joinSmall()
@@ -157,7 +157,7 @@ func TestOperatorRules(t *testing.T) {
 	check := func(when string, write bool) {
 		t.Helper()
 		on(t, l, func() {
-			if c.op.OnHup != nil || c.op.OnRead == nil || (c.op.OnWrite != nil) != write {
+			if (c.op.OnHup != nil) != (c.state == open) || c.op.OnRead == nil || (c.op.OnWrite != nil) != write {
 				t.Errorf("%s: OnHup %t, OnRead %t, OnWrite %t", when, c.op.OnHup != nil, c.op.OnRead != nil, c.op.OnWrite != nil)
 			}
 		})
@@ -171,6 +171,7 @@ func TestOperatorRules(t *testing.T) {
 	check("drained", true)
 	_ = cl.Close()
 	s.ended(ref, ByClient)
+	check("the rest of a dead one", true)
 	next, nextRef := s.join()
 	if nextRef.Slot() != ref.Slot() {
 		t.Fatalf("slot %d after %d", nextRef.Slot(), ref.Slot())

@@ -76,6 +76,7 @@ func (l *Loop) onTick(netpoll.Poll) error {
 	}
 	l.now += uint32(n)
 	l.sweep = 0
+	l.findHungUp()
 	l.checkAges()
 	l.slab.shrink(l.now, slabRest)
 	l.nodes.shrink()
