@@ -10,10 +10,11 @@ import (
 const (
 	trimRest  = 10 * time.Second
 	trimSlack = 1.2 // in-use heap over live heap that is worth a collection
+	trickle   = 10  // connections in a second that are no wave, however few there are
 )
 
-// Trim returns memory to the system after waves of connects: when no connection came for a second and the heap is well over
-// what lives in it. Not again before ten seconds or a further 5 % of connections. One goroutine a process; it ends with ctx.
+// Trim returns memory to the system after waves of connects: when hardly any connection (1 % of those there are, or ten)
+// came for a second and the heap is well over what lives in it. Not again before ten seconds or a further 5 % of connections. One goroutine a process; it ends with ctx.
 func (g *Group) Trim(ctx context.Context) {
 	every := time.NewTicker(time.Second)
 	defer every.Stop()
@@ -25,7 +26,7 @@ func (g *Group) Trim(ctx context.Context) {
 			return
 		case now := <-every.C:
 			s := g.Stats()
-			quiet := s.Accepted == seen
+			quiet := s.Accepted-seen <= max(s.Conns/100, trickle)
 			seen = s.Accepted
 			if quiet && last.worth(now, s) && slack() > trimSlack {
 				debug.FreeOSMemory()
