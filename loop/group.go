@@ -75,6 +75,19 @@ func (g *Group) Loops() []*Loop { return g.loops }
 // Attach gives loop i its worker. Before Start only.
 func (g *Group) Attach(i int, w Worker) { g.loops[i].worker = w }
 
+// Limit changes the limits, zero fields to the defaults; Request and HTTPConns stay, since net/http was told the same. Each loop
+// takes them in its next turn; a time that runs already ends as it was set. Any goroutine, between Start and Close.
+func (g *Group) Limit(lim Limits) {
+	lim = lim.withDefaults()
+	for _, l := range g.loops {
+		l.post(0, func(*Conn) {
+			request := l.lim.Request
+			l.lim = lim
+			l.lim.Request = request
+		})
+	}
+}
+
 // HTTP is where connections of listener i come out that the handler gave the verdict HTTP: serve it with a net/http server whose
 // ConnState is the listener's.
 func (g *Group) HTTP(i int) *http1.Listener { return g.http[i] }

@@ -40,29 +40,29 @@ type settings struct {
 	LogLevel  choice `group:"log" live:"" default:"info" oneof:"debug info warn error" help:"debug, info, warn or error."`
 	LogFormat choice `group:"log" default:"text" oneof:"text json" help:"text or json, on stderr."`
 
-	MaxMessage       Size `group:"limits" default:"64KiB" min:"125" max:"16MiB" help:"One message from a client."`
-	MaxFrames        int  `group:"limits" default:"1024" min:"1" max:"1000000" help:"Frames in one message from a client."`
-	MaxPayload       Size `group:"limits" default:"64KiB" min:"1" max:"16MiB" help:"One published payload."`
-	MaxBody          Size `group:"limits" default:"1MiB" min:"1" max:"64MiB" help:"One JSON request body."`
-	MaxBatch         int  `group:"limits" default:"1000" min:"1" max:"1000000" help:"Messages in one JSON request body."`
+	MaxMessage       Size `group:"limits" live:"" default:"64KiB" min:"125" max:"16MiB" help:"One message from a client."`
+	MaxFrames        int  `group:"limits" live:"" default:"1024" min:"1" max:"1000000" help:"Frames in one message from a client."`
+	MaxPayload       Size `group:"limits" live:"" default:"64KiB" min:"1" max:"16MiB" help:"One published payload."`
+	MaxBody          Size `group:"limits" live:"" default:"1MiB" min:"1" max:"64MiB" help:"One JSON request body."`
+	MaxBatch         int  `group:"limits" live:"" default:"1000" min:"1" max:"1000000" help:"Messages in one JSON request body."`
 	MaxHead          Size `group:"limits" default:"8KiB" min:"1KiB" max:"64KiB" help:"Request line and headers."`
 	MaxHeaders       int  `group:"limits" default:"100" min:"10" max:"10000" help:"Headers of one request."`
-	MaxTopic         int  `group:"limits" default:"255" min:"1" max:"255" help:"Bytes in a topic's name."`
-	MaxSubscriptions int  `group:"limits" default:"256" min:"1" max:"65535" help:"Topics of one connection."`
+	MaxTopic         int  `group:"limits" live:"" default:"255" min:"1" max:"255" help:"Bytes in a topic's name."`
+	MaxSubscriptions int  `group:"limits" live:"" default:"256" min:"1" max:"65535" help:"Topics of one connection."`
 
-	CommandRate int `group:"limits" default:"50" max:"1000000" help:"Commands a second on one socket; 0: no limit."`
+	CommandRate int `group:"limits" live:"" default:"50" max:"1000000" help:"Commands a second on one socket; 0: no limit."`
 
-	Slow           choice        `group:"slow" default:"disconnect" oneof:"disconnect drop-oldest conflate drop-newest" help:"Or drop-oldest, conflate, drop-newest."`
-	SlowTopic      topicPolicies `group:"slow" placeholder:"PATTERN=POLICY" help:"For topics such as ticker.*; may be repeated."`
-	Backlog        Size          `group:"slow" default:"256KiB" min:"1KiB" max:"1GiB" help:"Bytes that may wait for one connection."`
-	BacklogAge     time.Duration `group:"slow" default:"15s" min:"1s" max:"1h" help:"How long they may wait."`
-	BacklogTotal   Size          `group:"slow" default:"0" min:"0" max:"1024GiB" help:"Bytes that may wait for all; 0: memory / 4."`
+	Slow           choice        `group:"slow" live:"" default:"disconnect" oneof:"disconnect drop-oldest conflate drop-newest" help:"Or drop-oldest, conflate, drop-newest."`
+	SlowTopic      topicPolicies `group:"slow" live:"" placeholder:"PATTERN=POLICY" help:"For topics such as ticker.*; may be repeated."`
+	Backlog        Size          `group:"slow" live:"" default:"256KiB" min:"1KiB" max:"1GiB" help:"Bytes that may wait for one connection."`
+	BacklogAge     time.Duration `group:"slow" live:"" default:"15s" min:"1s" max:"1h" help:"How long they may wait."`
+	BacklogTotal   Size          `group:"slow" live:"" default:"0" min:"0" max:"1024GiB" help:"Bytes that may wait for all; 0: memory / 4."`
 	MaxUndelivered Size          `group:"slow" default:"8MiB" min:"64KiB" max:"16GiB" help:"Bytes that may wait in one topic, then 503."`
 
-	HandshakeTimeout time.Duration `group:"time" default:"10s" min:"1s" max:"10m" help:"From connecting to a whole request head."`
-	CloseTimeout     time.Duration `group:"time" default:"5s" min:"1s" max:"10m" help:"For the answer to a close frame."`
-	Ping             time.Duration `group:"time" default:"30s" min:"1s" max:"24h" help:"Between two pings to a connection."`
-	PingGrace        time.Duration `group:"time" default:"15s" min:"1s" max:"1h" help:"For the answer to a ping."`
+	HandshakeTimeout time.Duration `group:"time" live:"" default:"10s" min:"1s" max:"10m" help:"From connecting to a whole request head."`
+	CloseTimeout     time.Duration `group:"time" live:"" default:"5s" min:"1s" max:"10m" help:"For the answer to a close frame."`
+	Ping             time.Duration `group:"time" live:"" default:"30s" min:"1s" max:"24h" help:"Between two pings to a connection."`
+	PingGrace        time.Duration `group:"time" live:"" default:"15s" min:"1s" max:"1h" help:"For the answer to a ping."`
 
 	DrainWait    time.Duration `group:"drain" live:"" default:"0s" min:"0s" max:"10m" help:"From /readyz saying 503 to the first close."`
 	DrainWindow  time.Duration `group:"drain" live:"" default:"10s" min:"0s" max:"1h" help:"Over which the closes are spread."`

@@ -34,11 +34,7 @@ func (s *settings) check() error {
 	if _, err := s.keys(); err != nil {
 		return err
 	}
-	known := s.dialects(auth.Keys{})
-	names := make([]string, 0, len(known))
-	for _, d := range known {
-		names = append(names, d.Name())
-	}
+	names := dialectNames()
 	for _, l := range s.Listen {
 		if !slices.Contains(names, l.Dialect) {
 			near, _ := nearest(l.Dialect, names)

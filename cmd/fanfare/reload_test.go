@@ -27,7 +27,7 @@ func (s *server) rewrite(file, text string) {
 
 func TestReloadChangesWhatItCan(t *testing.T) {
 	keys := writeFile(t, "keys", "first-key\n")
-	file := writeFile(t, "f.yaml", "log-level: warn\nmax-batch: 5\npublish-key-file: "+keys+"\n")
+	file := writeFile(t, "f.yaml", "log-level: warn\nmax-batch: 5\nmax-head: 8KiB\npublish-key-file: "+keys+"\n")
 	s := serve(t, "--log-level=info", "--config", file) // a flag that wins stays
 	publish := func(key string) int {
 		status, _ := s.request(http.MethodPost, "/broadcast?topic=news", "x", "Authorization: Bearer "+key)
@@ -41,9 +41,9 @@ func TestReloadChangesWhatItCan(t *testing.T) {
 	if err := os.WriteFile(keys, []byte("second-key\nthird-key\n"), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	s.rewrite(file, "log-level: debug\nmax-batch: 6\nper-address: 1\npublish-key-file: "+keys+"\n")
+	s.rewrite(file, "log-level: debug\nmax-batch: 6\nmax-head: 16KiB\nper-address: 1\npublish-key-file: "+keys+"\n")
 	line := s.stderr.wait(t, "reloaded")
-	for _, want := range []string{`changed.per-address="0 -> 1"`, `needs-restart.max-batch="5 -> 6"`, "changed.publish-keys.before=1 changed.publish-keys.now=2"} {
+	for _, want := range []string{`changed.per-address="0 -> 1"`, `changed.max-batch="5 -> 6"`, `needs-restart.max-head="8KiB -> 16KiB"`, "changed.publish-keys.before=1 changed.publish-keys.now=2"} {
 		if !strings.Contains(line, want) {
 			t.Errorf("no %s in %s", want, line)
 		}
@@ -266,5 +266,34 @@ func TestAdmissionSettingsHold(t *testing.T) {
 	// The refusal may come before the request is written, which net/http's client takes for an error.
 	if c, refused, err := prototest.Open(s.address(), "/ws?topic=news", ""); c != nil || err != nil || refused.Status != http.StatusServiceUnavailable {
 		t.Errorf("over --max-connections: %+v, %v", refused, err)
+	}
+}
+
+// TestReloadChangesLimits: sockets that are open already have the new limits, of the dialect and of the loops.
+func TestReloadChangesLimits(t *testing.T) {
+	file := writeFile(t, "f.yaml", "max-subscriptions: 1\nmax-message: 125\ncommand-rate: 1000\nmax-payload: 1KiB\n")
+	s := serve(t, "--config", file)
+	c := dial(t, s.ws("topic=a"))
+	ask := func(command, want string) {
+		t.Helper()
+		c.send(command)
+		if got, _ := c.next(); !strings.Contains(got, want) {
+			t.Errorf("%s: %s, want %s", command, got, want)
+		}
+	}
+	ask(`{"subscribe":["b"]}`, `"too_many_subscriptions"`)
+	s.rewrite(file, "max-subscriptions: 2\nmax-message: 1KiB\ncommand-rate: 1\nmax-payload: 10\n")
+	s.stderr.wait(t, "reloaded")
+	ask(`{"subscribe":["b"]}`+strings.Repeat(" ", 200), `"subscribed"`) // longer than was allowed
+	answer := ""
+	for tries := 0; !strings.Contains(answer, `"rate_limited"`); tries++ { // the second one, unless a second has passed
+		if tries == 100 {
+			t.Fatalf("not limited: %s", answer)
+		}
+		c.send(`{"subscribe":["b"]}`)
+		answer, _ = c.next()
+	}
+	if status, answer := s.request(http.MethodPost, "/broadcast?topic=a", "more than ten"); status != http.StatusRequestEntityTooLarge {
+		t.Errorf("%d %s", status, answer)
 	}
 }

@@ -27,19 +27,23 @@ type running struct {
 	level  slog.LevelVar
 	log    *slog.Logger
 	hub    *fanout.Hub
+	native *native.Dialect
 	server *proto.Server
 	group  *loop.Group
 }
 
-// dialects makes every dialect that --listen may name.
-func (s *settings) dialects(keys auth.Keys) []proto.Dialect {
+// dialectNames are what --listen may name.
+func dialectNames() []string { return []string{proto.DefaultDialect} }
+
+// native is what the native dialect is told.
+func (s *settings) native(keys auth.Keys) native.Config {
 	class, _ := proto.ParsePolicy(string(s.Slow)) // both have been checked
 	policies, _ := proto.ParseTopicPolicies(s.SlowTopic)
 	rate := s.CommandRate
 	if rate == 0 {
 		rate = -1
 	}
-	return []proto.Dialect{native.New(native.Config{
+	return native.Config{
 		Auth:          auth.Policy{Keys: keys, Open: s.Open},
 		MaxPayload:    int(s.MaxPayload),
 		MaxBody:       int(s.MaxBody),
@@ -51,7 +55,21 @@ func (s *settings) dialects(keys auth.Keys) []proto.Dialect {
 		Class:         class,
 		Policies:      policies,
 		Rate:          rate,
-	})}
+	}
+}
+
+// limits are those of one connection.
+func (s *settings) limits() loop.Limits {
+	return loop.Limits{
+		Request:    http1.Limits{Head: int(s.MaxHead), Headers: s.MaxHeaders},
+		Message:    ws.Limits{Message: int(s.MaxMessage), Frames: s.MaxFrames},
+		Backlog:    int(s.Backlog),
+		BacklogAge: s.BacklogAge,
+		Handshake:  s.HandshakeTimeout,
+		Close:      s.CloseTimeout,
+
+		BacklogTotal: cmp.Or(int64(s.BacklogTotal), memory()/4),
+	}
 }
 
 // spare is how many of so many descriptors are left for what is no connection: listeners, polls, logs. 256, and where there are few
@@ -82,26 +100,18 @@ func (s *state) reloadable() proto.Reloadable {
 func (r *running) wire(loops int) (err error) {
 	s := &r.now.settings
 	r.hub = fanout.NewHub(fanout.Config{TopicBytes: int(s.MaxUndelivered), TotalBytes: int(memory() / 8)})
+	r.native = native.New(s.native(r.now.keys))
 	live := r.now.reloadable()
 	r.server, err = proto.New(proto.Config{
-		Hub: r.hub, Dialects: s.dialects(r.now.keys), Version: version, MaxHead: int(s.MaxHead), Log: r.log, Reloadable: live,
+		Hub: r.hub, Dialects: []proto.Dialect{r.native}, Version: version, MaxHead: int(s.MaxHead), Log: r.log, Reloadable: live,
 	})
 	if err != nil {
 		return err
 	}
 	r.group, err = loop.New(loop.Config{
-		Loops:   loops,
-		Handler: r.server,
-		Limits: loop.Limits{
-			Request:    http1.Limits{Head: int(s.MaxHead), Headers: s.MaxHeaders},
-			Message:    ws.Limits{Message: int(s.MaxMessage), Frames: s.MaxFrames},
-			Backlog:    int(s.Backlog),
-			BacklogAge: s.BacklogAge,
-			Handshake:  s.HandshakeTimeout,
-			Close:      s.CloseTimeout,
-
-			BacklogTotal: cmp.Or(int64(s.BacklogTotal), memory()/4),
-		},
+		Loops:     loops,
+		Handler:   r.server,
+		Limits:    s.limits(),
 		Admission: live.Admission,
 		Log:       r.log,
 	})
@@ -148,6 +158,8 @@ func (r *running) reload() {
 		r.log.Error("reload refused, everything stays as it was", "error", err)
 		return
 	}
+	r.group.Limit(next.settings.limits())
+	r.native.Configure(next.settings.native(next.keys))
 	before := r.level.Level()
 	next.settings.setLevel(&r.level)
 	after := r.level.Level()

@@ -29,7 +29,7 @@ type Config struct {
 
 // Dialect speaks the native protocol.
 type Dialect struct {
-	cfg   Config
+	cfg   atomic.Pointer[Config]
 	start time.Time // of the clock in words
 	auth  atomic.Pointer[auth.Policy]
 }
@@ -42,6 +42,15 @@ var (
 
 // New makes the dialect.
 func New(cfg Config) *Dialect {
+	d := &Dialect{start: time.Now()}
+	d.Configure(cfg)
+	d.SetAuth(cfg.Auth)
+	return d
+}
+
+// Configure replaces everything but Auth, from the next command, request or ping on; subscriptions keep the policy that they were made
+// with. Any goroutine may call it.
+func (d *Dialect) Configure(cfg Config) {
 	def(&cfg.MaxPayload, 64<<10)
 	def(&cfg.MaxBody, 1<<20)
 	def(&cfg.MaxItems, 1000)
@@ -53,9 +62,7 @@ func New(cfg Config) *Dialect {
 		cfg.Rate = 50
 	}
 	def(&cfg.Burst, cfg.Rate)
-	d := &Dialect{cfg: cfg, start: time.Now()}
-	d.SetAuth(cfg.Auth)
-	return d
+	d.cfg.Store(&cfg)
 }
 
 func def[T int | time.Duration](v *T, d T) {
@@ -123,7 +130,8 @@ func (d *Dialect) Open(p proto.Peer, r *proto.Request) ([]byte, error) {
 			return nil, err
 		}
 	}
-	p.SetDue(d.cfg.Ping/2 + rand.N(d.cfg.Ping/2+1))
+	half := d.cfg.Load().Ping / 2
+	p.SetDue(half + rand.N(half+1))
 	return nil, nil
 }
 
@@ -139,12 +147,12 @@ func format(s string) (bits uint64, err error) {
 
 // joinQuery joins the topics of a query that was found good. Names given twice count once.
 func (d *Dialect) joinQuery(p proto.Peer, r *proto.Request) error {
-	joined := 0
+	joined, most := 0, d.cfg.Load().Subscriptions
 	for q, err := range r.Params() {
 		if err != nil || q.Name != "topic" || p.Join(q.Value, d.want(p, q.Value)).Already {
 			continue
 		}
-		if joined++; joined > d.cfg.Subscriptions {
+		if joined++; joined > most {
 			return d.errSubscriptions() // which ends all
 		}
 	}
@@ -153,8 +161,9 @@ func (d *Dialect) joinQuery(p proto.Peer, r *proto.Request) error {
 
 // want is how the peer receives a topic: the policy is that of the first pattern that matches, else the listener's, else the dialect's.
 func (d *Dialect) want(p proto.Peer, topic string) proto.Want {
-	w := proto.Want{Form: formRaw, Class: d.cfg.Class}
-	if class, ok := d.cfg.Policies.Find(topic); ok {
+	cfg := d.cfg.Load()
+	w := proto.Want{Form: formRaw, Class: cfg.Class}
+	if class, ok := cfg.Policies.Find(topic); ok {
 		w.Class = class
 	} else if class, ok := p.Policy(); ok {
 		w.Class = class
@@ -166,7 +175,10 @@ func (d *Dialect) want(p proto.Peer, topic string) proto.Want {
 }
 
 // Due keeps the connection alive, or finds that it is not.
-func (d *Dialect) Due(p proto.Peer) { p.Ping(d.cfg.Ping, d.cfg.Grace) }
+func (d *Dialect) Due(p proto.Peer) {
+	cfg := d.cfg.Load()
+	p.Ping(cfg.Ping, cfg.Grace)
+}
 
 // Closed has nothing to do: memberships end by themselves.
 func (d *Dialect) Closed(proto.Peer) {}

@@ -78,27 +78,27 @@ func shown(s string) string {
 func (d *Dialect) errSubscriptions() error {
 	return &proto.Error{
 		Status: http.StatusBadRequest, Code: codeSubscriptions, Field: "topic",
-		Text: "a connection has at most " + strconv.Itoa(d.cfg.Subscriptions) + " subscriptions",
+		Text: "a connection has at most " + strconv.Itoa(d.cfg.Load().Subscriptions) + " subscriptions",
 	}
 }
 
 func (d *Dialect) errPayload(field string) error {
 	return &proto.Error{
 		Status: http.StatusRequestEntityTooLarge, Code: proto.CodeTooLarge, Field: field,
-		Text: "a payload has at most " + strconv.Itoa(d.cfg.MaxPayload) + " bytes",
+		Text: "a payload has at most " + strconv.Itoa(d.cfg.Load().MaxPayload) + " bytes",
 	}
 }
 
 func (d *Dialect) errItems() error {
 	return &proto.Error{
 		Status: http.StatusRequestEntityTooLarge, Code: codeItems, Field: "body",
-		Text: "an array has at most " + strconv.Itoa(d.cfg.MaxItems) + " items",
+		Text: "an array has at most " + strconv.Itoa(d.cfg.Load().MaxItems) + " items",
 	}
 }
 
 // checkTopic checks a topic's name.
 func (d *Dialect) checkTopic(s, field string) error {
-	if problem := topicProblem(s, d.cfg.TopicBytes); problem != "" {
+	if problem := topicProblem(s, d.cfg.Load().TopicBytes); problem != "" {
 		return &proto.Error{Status: http.StatusBadRequest, Code: codeBadTopic, Field: field, Text: problem}
 	}
 	return nil

@@ -146,7 +146,7 @@ func (d *Dialect) topics(c *command) ([]string, error) {
 	if c.args.Kind() != jsontext.KindBeginArray {
 		return nil, badJSON(c.verb, "must be an array of topics")
 	}
-	list, ok := elements(c.args, d.cfg.Subscriptions)
+	list, ok := elements(c.args, d.cfg.Load().Subscriptions)
 	if !ok {
 		return nil, d.errSubscriptions()
 	}
@@ -168,7 +168,7 @@ func (d *Dialect) subscribe(p proto.Peer, c *command) error {
 	if err != nil {
 		return err
 	}
-	free := d.cfg.Subscriptions - p.Count()
+	free := d.cfg.Load().Subscriptions - p.Count()
 	for i, name := range names {
 		if p.Join(name, d.want(p, name)).Already {
 			names[i] = "" // nothing to undo

@@ -65,7 +65,7 @@ func (d *Dialect) broadcast(rt proto.Routes, w http.ResponseWriter, r *http.Requ
 	if err := d.checkTopic(topic, "topic"); err != nil {
 		return err
 	}
-	body, err := rt.ReadBody(w, r, d.cfg.MaxPayload)
+	body, err := rt.ReadBody(w, r, d.cfg.Load().MaxPayload)
 	if err != nil {
 		return err
 	}
@@ -102,7 +102,7 @@ func (d *Dialect) broadcastJSON(rt proto.Routes, w http.ResponseWriter, r *http.
 	if mediaType(r) != typeJSON {
 		return errType
 	}
-	body, err := rt.ReadBody(w, r, d.cfg.MaxBody)
+	body, err := rt.ReadBody(w, r, d.cfg.Load().MaxBody)
 	if err != nil {
 		return err
 	}
@@ -162,7 +162,7 @@ func (d *Dialect) parseBody(body []byte) (items []item, many bool, err error) {
 
 // parseItems reads and checks an array of items, which is valid JSON.
 func (d *Dialect) parseItems(doc jsontext.Value) ([]item, error) {
-	list, ok := elements(doc, d.cfg.MaxItems)
+	list, ok := elements(doc, d.cfg.Load().MaxItems)
 	if !ok {
 		return nil, d.errItems()
 	}
@@ -202,7 +202,7 @@ func (d *Dialect) parseItem(doc jsontext.Value, where string) (it item, err erro
 		return it, badJSON(at("topic"), "missing")
 	case it.data == nil:
 		return it, badJSON(at("data"), "missing")
-	case len(it.data) > d.cfg.MaxPayload:
+	case len(it.data) > d.cfg.Load().MaxPayload:
 		return it, d.errPayload(at("data"))
 	}
 	return it, d.checkTopic(it.topic, at("topic"))
