@@ -3,12 +3,9 @@ package proto
 import (
 	"log/slog"
 	"math/rand/v2"
-	"net/http"
 	"strconv"
 	"sync"
 	"time"
-
-	"fanfare/loop"
 )
 
 // What was refused; each has a counter of its own.
@@ -100,27 +97,6 @@ func (f *refusals) admit(kind, code string, now time.Time) (left int, ok bool) {
 	}
 	left, n.left, n.last = n.left, 0, now
 	return left, true
-}
-
-// watchDoor logs what the loops refuse before anything is read, once a second and summed by reason.
-func (s *Server) watchDoor() {
-	tick := time.NewTicker(refusalPause)
-	defer tick.Stop()
-	before := loop.Stats{}.Refused
-	for {
-		select {
-		case <-s.done:
-			return
-		case <-tick.C:
-		}
-		now := s.group.Stats().Refused
-		for why, n := range now {
-			if n -= before[why]; n > 0 {
-				s.log.Info(handshake+"s refused at the door", "reason", loop.Refusal(why).String(), "status", http.StatusServiceUnavailable, "count", n)
-			}
-		}
-		before = now
-	}
 }
 
 const requestID = "X-Request-Id"

@@ -192,7 +192,7 @@ func (s *Server) Start() error {
 		return err
 	}
 	s.hatch()
-	s.serving.Go(s.watchDoor)
+	s.serving.Go(s.watchLoops)
 	for i, l := range s.listeners {
 		s.serve(l.http, s.group.HTTP(i))
 	}
