@@ -313,7 +313,7 @@ func TestSlowEncoderWithoutMembers(t *testing.T) {
 		t.Errorf("receipt %+v", rc)
 	}
 	top := h.find(Key{Name: "t"})
-	if st := h.Stats(); st.UndeliveredBytes != 0 || top.ready != events+1 || top.log.segments != nil {
+	if st := h.Stats(); st.UndeliveredBytes != 0 || top.ready != events+1 || top.log.window != nil {
 		t.Errorf("ready %d, %+v", top.ready, st)
 	}
 	mustPublish(t, h, "t", "y")

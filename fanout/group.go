@@ -8,10 +8,15 @@ package fanout
 type group struct {
 	form    Form
 	class   uint8
+	visited uint32
 	nodes   []uint32
-	visited int
-	late    []latecomer
-	unseen  int // late[:unseen] joined before the batch and were not looked at yet
+	late    *latecomers // nil without any
+}
+
+// latecomers are members that joined while the room was behind.
+type latecomers struct {
+	list   []latecomer
+	unseen int // list[:unseen] joined before the batch and were not looked at yet
 }
 
 // latecomer is a member that is owed only what came after the offset from.
@@ -20,7 +25,31 @@ type latecomer struct {
 	node uint32
 }
 
-func (g *group) empty() bool { return len(g.nodes)+len(g.late) == 0 }
+func (l *latecomers) len() int {
+	if l == nil {
+		return 0
+	}
+	return len(l.list)
+}
+
+// waiting is how many are to be looked at for the batch under way.
+func (l *latecomers) waiting() int {
+	if l == nil {
+		return 0
+	}
+	return l.unseen
+}
+
+func (l *latecomers) rewind() {
+	if l != nil {
+		l.unseen = len(l.list)
+	}
+}
+
+func (g *group) empty() bool { return len(g.nodes)+g.late.len() == 0 }
+
+// done says that the batch has been delivered to every member.
+func (g *group) done() bool { return int(g.visited) == len(g.nodes) && g.late.waiting() == 0 }
 
 // enter makes node n a member that is owed all that the room has not delivered.
 func (g *group) enter(n uint32, nodes *slab[node]) {
@@ -32,8 +61,11 @@ func (g *group) enter(n uint32, nodes *slab[node]) {
 // wait makes node n a member that is owed what comes after from.
 func (g *group) wait(n uint32, from uint64, nodes *slab[node]) {
 	nd := nodes.at(n)
-	nd.late, nd.back = true, uint32(len(g.late))
-	g.late = append(g.late, latecomer{from: from, node: n})
+	if g.late == nil {
+		g.late = new(latecomers)
+	}
+	nd.late, nd.back = true, uint32(len(g.late.list))
+	g.late.list = append(g.late.list, latecomer{from: from, node: n})
 }
 
 // leave removes a member wherever it is.
@@ -47,10 +79,10 @@ func (g *group) leave(nd *node, nodes *slab[node]) {
 
 // remove fills the place of a visited node with a visited one and leaves the gap at the end.
 func (g *group) remove(i int, nodes *slab[node]) {
-	if i < g.visited {
+	if i < int(g.visited) {
 		g.visited--
-		g.move(g.visited, i, nodes)
-		i = g.visited
+		g.move(int(g.visited), i, nodes)
+		i = int(g.visited)
 	}
 	last := len(g.nodes) - 1
 	g.move(last, i, nodes)
@@ -70,13 +102,18 @@ func (g *group) move(from, to int, nodes *slab[node]) {
 
 // removeLate fills the place with the last one. That may bring one that was seen below unseen: it is looked at once more, and waits on.
 func (g *group) removeLate(i int, nodes *slab[node]) {
-	last := len(g.late) - 1
+	l := g.late
+	last := len(l.list) - 1
 	if i != last {
-		g.late[i] = g.late[last]
-		nodes.at(g.late[i].node).back = uint32(i)
+		l.list[i] = l.list[last]
+		nodes.at(l.list[i].node).back = uint32(i)
 	}
-	g.late = shrink(g.late[:last])
-	g.unseen = min(g.unseen, last)
+	if last == 0 {
+		g.late = nil
+		return
+	}
+	l.list = shrink(l.list[:last])
+	l.unseen = min(l.unseen, last)
 }
 
 // shrink gives memory back when a slice that was long uses less than a quarter of it.

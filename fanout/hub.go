@@ -2,7 +2,6 @@ package fanout
 
 import (
 	"hash/maphash"
-	"sync"
 	"sync/atomic"
 	"time"
 )
@@ -33,10 +32,10 @@ type Hub struct {
 	seed     maphash.Seed
 	start    time.Time // of the hub's clock
 
-	stripes  [stripeCount]stripe
-	spaces   spaces
-	segments sync.Pool     // of *segment, for all logs
-	epoch    atomic.Uint64 // the epoch given last
+	stripes [stripeCount]stripe
+	spaces  spaces
+	pools   pools         // for all logs
+	epoch   atomic.Uint64 // the epoch given last
 
 	undelivered atomic.Int64
 	topics      atomic.Int64

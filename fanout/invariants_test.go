@@ -10,7 +10,7 @@ func (m *model) check() {
 		members := 0
 		s.rooms.each(func(id uint32, r **room) {
 			m.checkRoom(s, id, *r, queued)
-			members += (*r).members
+			members += int((*r).members)
 		})
 		nodes := m.checkChains(s)
 		want := 0
@@ -129,22 +129,23 @@ func (m *model) checkRoom(s *Shard, id uint32, r *room, queued map[*room]int) {
 	members := 0
 	for i := range r.groups {
 		g := &r.groups[i]
-		members += len(g.nodes) + len(g.late)
-		if g.visited > len(g.nodes) || g.unseen > len(g.late) {
-			m.t.Fatalf("room %d group %d: visited %d of %d, unseen %d of %d", id, i, g.visited, len(g.nodes), g.unseen, len(g.late))
+		members += len(g.nodes) + g.late.len()
+		if int(g.visited) > len(g.nodes) || g.late.waiting() > g.late.len() || g.late != nil && g.late.len() == 0 {
+			m.t.Fatalf("room %d group %d: visited %d of %d, unseen %d of %d", id, i, g.visited, len(g.nodes), g.late.waiting(), g.late.len())
 		}
 		for j, n := range g.nodes {
 			if nd := s.nodes.at(n); nd.late || int(nd.back) != j || nd.room != id || int(nd.group) != i {
 				m.t.Fatalf("room %d group %d: node %d at %d is %+v", id, i, n, j, nd)
 			}
 		}
-		for j, l := range g.late {
+		for j := range g.late.len() {
+			l := g.late.list[j]
 			if nd := s.nodes.at(l.node); !nd.late || int(nd.back) != j || nd.room != id || int(nd.group) != i || l.from < r.cursor || l.from > t.log.head {
 				m.t.Fatalf("room %d group %d: latecomer from %d at %d is %+v, cursor %d", id, i, l.from, j, nd, r.cursor)
 			}
 		}
 	}
-	if members != r.members {
+	if members != int(r.members) {
 		m.t.Fatalf("room %d: %d members, %d counted", id, members, r.members)
 	}
 }
@@ -210,15 +211,16 @@ func (m *model) checkTopics() {
 }
 
 func (m *model) checkTopic(t *topic) {
-	members, floor, forms := 0, t.ready, uint32(0)
+	members, rooms, floor, forms := 0, 0, t.ready, uint32(0)
 	shards := map[*Shard]bool{}
-	for _, r := range t.rooms {
-		members += r.members
+	for r := t.rooms; r != nil; r = r.sibling {
+		members += int(r.members)
+		rooms++
 		floor = min(floor, r.cursor)
 		forms |= r.forms
 		shards[r.shard] = true
 	}
-	if members != m.topics[t.key].members || t.members != members || len(shards) != len(t.rooms) || t.forms != forms {
+	if members != m.topics[t.key].members || int(t.members) != members || len(shards) != rooms || t.forms != forms {
 		m.t.Fatalf("topic %v: %d members in rooms, %d counted, want %d; forms %b", t.key, members, t.members, m.topics[t.key].members, t.forms)
 	}
 	if t.log.base != floor || t.log.head != m.topics[t.key].head || t.ready > t.log.head {
@@ -228,7 +230,7 @@ func (m *model) checkTopic(t *topic) {
 	for o := t.log.base + 1; o <= t.log.head; o++ {
 		size += t.log.at(o).size()
 	}
-	for _, seg := range t.log.segments {
+	for _, seg := range segmentsOf(&t.log) {
 		for _, ev := range seg {
 			if ev != nil {
 				held++
@@ -238,7 +240,7 @@ func (m *model) checkTopic(t *topic) {
 	if t.bytes != size || held != int(t.log.head-t.log.base) || size > t.hub.config.TopicBytes {
 		m.t.Fatalf("topic %v: %d bytes, %d counted; %d events held", t.key, size, t.bytes, held)
 	}
-	if t.log.base == t.log.head && len(t.log.segments) > 0 {
+	if (t.log.base == t.log.head) != (t.log.window == nil) {
 		m.t.Fatalf("topic %v: an empty log holds memory", t.key)
 	}
 }

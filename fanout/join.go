@@ -47,9 +47,10 @@ func (s *Shard) cut(k Key, w Want) (r *room, clean bool, j Joined) {
 	j = Joined{Pos: t.position(), First: t.members == 0}
 	r = t.room(s)
 	if r == nil {
-		r = &room{topic: t, shard: s, id: s.rooms.alloc(), cursor: t.log.head}
+		r = &room{topic: t, shard: s, id: s.rooms.alloc(), cursor: t.log.head, sibling: t.rooms}
+		r.groups = r.first[:0]
 		*s.rooms.at(r.id) = r
-		t.rooms = append(t.rooms, r)
+		t.rooms = r
 	}
 	t.members++
 	r.forms |= 1 << w.Form

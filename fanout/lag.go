@@ -41,11 +41,11 @@ type TopicSize struct {
 func (h *Hub) Top(n int) []TopicSize {
 	top := make([]TopicSize, 0, max(n, 0)+1)
 	h.each(func(t *topic) {
-		if len(top) == n && (n == 0 || top[n-1].Members >= t.members) {
+		if len(top) == n && (n == 0 || top[n-1].Members >= int(t.members)) {
 			return
 		}
-		i, _ := slices.BinarySearchFunc(top, t.members, func(a TopicSize, members int) int { return cmp.Compare(members, a.Members) })
-		top = slices.Insert(top, i, TopicSize{t.key, t.members})
+		i, _ := slices.BinarySearchFunc(top, int(t.members), func(a TopicSize, members int) int { return cmp.Compare(members, a.Members) })
+		top = slices.Insert(top, i, TopicSize{t.key, int(t.members)})
 		top = top[:min(n, len(top))]
 	})
 	return top

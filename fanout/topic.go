@@ -16,10 +16,10 @@ type topic struct {
 	log     log
 	ready   uint64 // events up to here are complete: loops read no further
 	bytes   int    // undelivered: the sizes of the events in the log
-	members int
+	rooms   *room  // the first one; the next is its sibling
+	members int32
 	forms   uint32 // a bit for each form some member has
 	gone    bool   // the last member has left; another topic may have the name by now
-	rooms   []*room
 }
 
 // append gives the event its position. Receivers is 0 if the topic is gone.
@@ -35,9 +35,9 @@ func (t *topic) append(ev *Event) (rc Receipt, forms uint32, err error) {
 	}
 	t.bytes += size
 	ev.at = time.Since(t.hub.start)
-	t.log.push(ev, &t.hub.segments)
+	t.log.push(ev, &t.hub.pools)
 	ev.Pos = t.position()
-	return Receipt{Pos: ev.Pos, Receivers: t.members}, t.forms, nil
+	return Receipt{Pos: ev.Pos, Receivers: int(t.members)}, t.forms, nil
 }
 
 // commit lets the loops read the event, and the ones after it that were only waiting for it.
@@ -63,7 +63,7 @@ func (t *topic) commit(ev *Event) {
 // notify hands the rooms that have something to read to their loops. It returns those that must be woken, which is for the caller to
 // do without the lock.
 func (t *topic) notify() (w wakes) {
-	for _, r := range t.rooms {
+	for r := t.rooms; r != nil; r = r.sibling {
 		if !r.dirty && r.cursor < t.ready {
 			r.dirty = true
 			if r.shard.inbox.push(r) {
@@ -79,7 +79,7 @@ func (t *topic) position() Position { return Position{Epoch: t.epoch, Offset: t.
 
 // room returns the room of a loop, nil if it has none.
 func (t *topic) room(s *Shard) *room {
-	for _, r := range t.rooms {
+	for r := t.rooms; r != nil; r = r.sibling {
 		if r.shard == s {
 			return r
 		}
@@ -90,22 +90,18 @@ func (t *topic) room(s *Shard) *room {
 // use recomputes the forms in use, after a room has changed its own.
 func (t *topic) use() {
 	t.forms = 0
-	for _, r := range t.rooms {
+	for r := t.rooms; r != nil; r = r.sibling {
 		t.forms |= r.forms
 	}
 }
 
 // detach takes out a room without members: the log keeps nothing for it any more.
 func (t *topic) detach(r *room) {
-	last := len(t.rooms) - 1
-	for i, other := range t.rooms {
-		if other == r {
-			t.rooms[i] = t.rooms[last]
-			break
-		}
+	at := &t.rooms
+	for *at != r {
+		at = &(*at).sibling
 	}
-	t.rooms[last] = nil
-	t.rooms = t.rooms[:last]
+	*at, r.sibling = r.sibling, nil
 }
 
 // end marks a topic without members as gone, whatever its log still holds: nobody is owed it.
@@ -127,7 +123,7 @@ func (t *topic) trim() (more bool) {
 	}
 	now, freed := time.Since(t.hub.start), 0
 	for range n {
-		ev := t.log.pop(&t.hub.segments)
+		ev := t.log.pop(&t.hub.pools)
 		freed += ev.size()
 		if !t.key.hidden() {
 			t.hub.latency.observe(now - ev.at)
@@ -141,7 +137,7 @@ func (t *topic) trim() (more bool) {
 // floor is how far the slowest room has come.
 func (t *topic) floor() uint64 {
 	floor := t.ready
-	for _, r := range t.rooms {
+	for r := t.rooms; r != nil; r = r.sibling {
 		floor = min(floor, r.cursor)
 	}
 	return floor

@@ -6,7 +6,7 @@ func (s *Shard) walk(r *room, n int) (used int) {
 		g := &r.groups[r.at]
 		used += s.serve(r, g, n-used)
 		used += s.serveLate(r, g, n-used)
-		if g.visited < len(g.nodes) || g.unseen > 0 {
+		if !g.done() {
 			return used
 		}
 		r.at++
@@ -16,11 +16,11 @@ func (s *Shard) walk(r *room, n int) (used int) {
 
 // serve delivers the batch to members that have not had it, n at most.
 func (s *Shard) serve(r *room, g *group, n int) (used int) {
-	if g.visited == len(g.nodes) {
+	if int(g.visited) == len(g.nodes) {
 		return 0
 	}
 	frames := s.encoded(g.form, 0)
-	for used < n && g.visited < len(g.nodes) {
+	for used < n && int(g.visited) < len(g.nodes) {
 		ref := s.nodes.at(g.nodes[g.visited]).ref
 		g.visited++ // before the send: it may panic
 		used++
@@ -33,15 +33,16 @@ func (s *Shard) serve(r *room, g *group, n int) (used int) {
 // it wait on.
 func (s *Shard) serveLate(r *room, g *group, n int) (used int) {
 	end := r.cursor + uint64(r.batch)
-	for used < n && g.unseen > 0 && g.visited == len(g.nodes) {
-		g.unseen--
-		l := g.late[g.unseen]
+	for used < n && g.late.waiting() > 0 && int(g.visited) == len(g.nodes) {
+		g.late.unseen--
+		i := g.late.unseen
+		l := g.late.list[i]
 		if l.from > end {
 			continue
 		}
-		g.removeLate(g.unseen, &s.nodes)
+		g.removeLate(i, &s.nodes)
 		g.enter(l.node, &s.nodes)
-		g.visited = len(g.nodes)
+		g.visited = uint32(len(g.nodes))
 		used++
 		s.send(r, g, s.nodes.at(l.node).ref, s.encoded(g.form, int(l.from-r.cursor)))
 	}

@@ -57,7 +57,7 @@ func (s *Shard) load(r *room) bool {
 			r.dirty = false
 			return false
 		}
-		r.batch = int(min(t.ready-r.cursor, segmentEvents))
+		r.batch = uint8(min(t.ready-r.cursor, segmentEvents))
 		r.rewind()
 	}
 	s.batch = s.events[:r.batch]
