@@ -22,9 +22,11 @@ type Drain struct {
 // leaving is a loop's part of a Drain.
 type leaving struct {
 	frame []byte // the close frame; nil: not draining
+	from  uint32 // tick at which it began
 	until uint32 // tick at which the window is over
-	quota int    // close frames a tick
-	now   int    // how many are left of them in this tick
+	all   int    // connections when it began
+	sent  int    // close frames so far
+	now   int    // how many more may be sent in this tick
 	slot  uint32 // next slot to look at
 	done  func() // tells that no connection is left; nil when it has been told
 }
@@ -97,7 +99,7 @@ func (ln *listener) close() {
 
 func (l *Loop) beginLeaving(frame []byte, window time.Duration, done func()) {
 	n := max(ticks(window), 1)
-	l.leaving = leaving{frame: frame, until: l.now + n, quota: max((l.slab.used+int(n)-1)/int(n), 1), done: done}
+	l.leaving = leaving{frame: frame, from: l.now, until: l.now + n, all: l.slab.used, done: done}
 	if window <= 0 {
 		l.leaving.until = l.now
 		l.leaving.now = math.MaxInt
@@ -105,12 +107,15 @@ func (l *Loop) beginLeaving(frame []byte, window time.Duration, done func()) {
 	l.Wake()
 }
 
-// leaveTick allows the close frames of one tick: an even part, and after the window all.
+// leaveTick allows the close frames that are due: a share of all that is the share of the window gone by, and after it all.
 func (l *Loop) leaveTick() {
-	if d := &l.leaving; d.frame != nil {
-		if d.now = d.quota; l.now >= d.until {
-			d.now = math.MaxInt
-		}
+	d := &l.leaving
+	switch {
+	case d.frame == nil:
+	case l.now >= d.until:
+		d.now = math.MaxInt
+	default:
+		d.now = d.all*int(l.now-d.from)/int(d.until-d.from) - d.sent
 	}
 }
 
@@ -135,6 +140,7 @@ func (l *Loop) leave() (more bool) {
 			continue
 		}
 		d.now--
+		d.sent++
 		if calls++; calls == duePerTurn {
 			d.slot++
 			return true

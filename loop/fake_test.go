@@ -8,6 +8,7 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -231,6 +232,7 @@ type server struct {
 	tb    testing.TB
 	addr  net.Addr
 	paths int
+	last  atomic.Int32 // http.ConnState that a plane's connection came to last
 }
 
 // start serves f on a port of its own, on one loop unless cfg says otherwise.
