@@ -1,6 +1,7 @@
 # Every target is one line that calls go or a script: CI and a person run the same thing.
 VERSION := $(shell git describe --tags --always --dirty 2>/dev/null || echo dev)
-SUITE := go test -count=1 -v -timeout=15m
+TIMEOUT := 15m
+SUITE = go test -count=1 -v -timeout=$(TIMEOUT)
 .DEFAULT_GOAL := help
 .PHONY: build run test race lint fmt imports boundaries fuzz autobahn browser reach systemd prometheus faults example install uninstall ci clean help
 
@@ -32,7 +33,8 @@ systemd: ## the unit, the sysctls and the installation (needs systemd-analyze)
 	$(SUITE) -tags systemd -run '^TestSystemd' ./scripts/ ./cmd/fanfare/
 prometheus: ## promtool reads the metrics, Prometheus scrapes a loaded server (needs both)
 	$(SUITE) -tags prometheus -run '^TestPrometheus' ./cmd/fanfare/
-faults: ## hostile clients, full disks, lost networks, each against the running server (needs root and nft)
+faults: TIMEOUT := 30m
+faults: ## hostile clients, full disks, lost networks, each on the running server (needs root and nft; longer: FANFARE_CHURN=1h TIMEOUT=2h)
 	$(SUITE) -tags faults -run '^TestFault' ./cmd/fanfare/
 example: ## scripts/fanfare.example.yaml from the settings
 	go run ./cmd/fanfare config example >scripts/.example && mv scripts/.example scripts/fanfare.example.yaml

@@ -2,6 +2,7 @@ package proto_test
 
 import (
 	"context"
+	"io"
 	"net/http"
 	"net/netip"
 	"strings"
@@ -64,6 +65,35 @@ func TestOrigins(t *testing.T) {
 	}
 	if c, a := opened(t, addrs[0], "Origin: https://good.example\r\n"); c != nil || a.Status != http.StatusForbidden {
 		t.Error(a)
+	}
+}
+
+// What keeps sockets out also does so behind other requests of a connection.
+func TestKeptConnectionsAreJudged(t *testing.T) {
+	_, _, addrs := run(t, newToy(), proto.Config{Reloadable: proto.Reloadable{Origins: origins(t, "https://good.example"), PerAddress: 1}}, somewhere, false)
+	for _, x := range []struct {
+		headers string
+		status  int
+	}{
+		{"Origin: https://evil.example\r\n", http.StatusForbidden},
+		{"Origin: null\r\n", http.StatusForbidden},
+		{"Origin: https://good.example\r\n", http.StatusSwitchingProtocols},
+		{"Origin: https://good.example\r\n", http.StatusTooManyRequests}, // the second of its address
+	} {
+		conn, err := prototest.Dial(addrs[0])
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer func() { _ = conn.Close() }()
+		c := prototest.Raw(conn)
+		_, _ = io.WriteString(conn, "GET /livez HTTP/1.1\r\nHost: "+addrs[0]+"\r\n\r\n")
+		if a, err := c.Answer(); err != nil || a.Status != http.StatusOK {
+			t.Fatal(a, err)
+		}
+		_, _ = io.WriteString(conn, prototest.Head(addrs[0], "/?topic=a", x.headers))
+		if a, err := c.Answer(); err != nil || a.Status != x.status {
+			t.Errorf("%q: %v %v, want %d", x.headers, a, err, x.status)
+		}
 	}
 }
 

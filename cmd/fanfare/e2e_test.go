@@ -281,6 +281,45 @@ func TestKeys(t *testing.T) {
 	}
 }
 
+// TestKeysAreShownNowhere: neither to who looks at the process and its pages for operators nor in the log, also when settings change.
+func TestKeysAreShownNowhere(t *testing.T) {
+	file := writeFile(t, "keys", "hushed-of-file\n")
+	s := serveOn(t, []string{keyVariable + "=hushed-of-variable"}, "--listen=127.0.0.1:0", "--admin-listen=127.0.0.1:0", "--publish-key-file="+file, "--log-level=debug")
+	_, admin, _ := strings.Cut(s.stderr.wait(t, "msg=admin"), "address=")
+	const wrong = "Authorization: Bearer hushed-of-client"
+	if status, _ := s.request(http.MethodPost, "/broadcast?topic=a", "x", wrong); status != http.StatusUnauthorized {
+		t.Errorf("a wrong key: %d", status)
+	}
+	if status, _ := s.request(http.MethodPost, "/broadcast?topic=a", "x", "Authorization: Bearer hushed-of-file"); status != http.StatusAccepted {
+		t.Errorf("a right key: %d", status)
+	}
+	dial(t, s.ws("topic=a"))
+	s.rewrite(file, "hushed-of-file\nhushed-of-tomorrow\n")
+	s.stderr.wait(t, "reloaded")
+	s.rewrite(file, "hushed of two words\n")
+	s.stderr.wait(t, "reload refused")
+	shown := map[string]string{}
+	for _, path := range []string{"/livez?verbose", "/readyz?verbose", "/healthz", "/metrics", "/stats", "/debug/pprof/cmdline", "/debug/pprof/goroutine?debug=2"} {
+		status, text := request(t, oneShot(nil), http.MethodGet, "http://"+admin+path, "", "Authorization: Bearer hushed-of-file")
+		if status != http.StatusOK {
+			t.Errorf("%s: %d %s", path, status, text)
+		}
+		shown[path] = text
+	}
+	line, err := os.ReadFile(fmt.Sprintf("/proc/%d/cmdline", s.cmd.Process.Pid)) // as ps shows it
+	if err != nil {
+		t.Fatal(err)
+	}
+	shown["ps"] = string(line)
+	s.stop()
+	shown["log"] = s.stderr.all()
+	for where, text := range shown {
+		if strings.Contains(text, "hushed") {
+			t.Errorf("%s shows a key:\n%s", where, text)
+		}
+	}
+}
+
 func TestWithoutKeysOtherSitesAreRefused(t *testing.T) {
 	s := serve(t)
 	for _, header := range []string{"Origin: https://example.org", "Sec-Fetch-Site: cross-site"} {

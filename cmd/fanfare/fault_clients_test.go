@@ -107,7 +107,8 @@ func TestFaultStalled(t *testing.T) {
 	w.kill()
 }
 
-// TestFaultWaves: three times 15,000 clients connect, subscribe and are gone at once, by RST. Who comes meanwhile is served.
+// TestFaultWaves: three times 15,000 clients connect, subscribe and are gone at once, by RST. Who comes meanwhile is served
+// within a second.
 func TestFaultWaves(t *testing.T) {
 	const clients = 15_000
 	s := serve(t)
@@ -127,6 +128,9 @@ func TestFaultWaves(t *testing.T) {
 		}()
 		times := newcomers(t, s, gone)
 		t.Logf("wave %d: %d newcomers subscribed meanwhile, after %v (median), %v at most", wave, len(times), times[len(times)/2], times[len(times)-1])
+		if most := times[len(times)-1]; most > time.Second {
+			t.Errorf("wave %d: a newcomer was subscribed after %v", wave, most)
+		}
 		f.kill()
 		c.restored(before)
 	}
@@ -204,7 +208,8 @@ func TestFaultGarbage(t *testing.T) {
 }
 
 // TestFaultChurn: 64 clients come, subscribe, publish and go in every way for a minute ($FANFARE_CHURN for longer). From the first
-// third to the last, memory, heap, goroutines and descriptors do not rise.
+// third to the last, memory, heap, goroutines and descriptors do not rise. No ping comes meanwhile, so a connection whose end was missed
+// stays and is found.
 //
 // What is compared are the medians of some 70 readings in each third. Connections come and go within a reading, so the numbers of
 // goroutines and descriptors may differ by a quarter of the clients. The heap in use saws between collections, by about what lives in
@@ -219,7 +224,7 @@ func TestFaultChurn(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	s := serve(t)
+	s := serve(t, "--ping=10m")
 	c := watch(t, s, patience)
 	before := c.calm()
 	f := begin(t, nil, s.address(), "churn", clients)
@@ -300,9 +305,5 @@ func TestFaultSuspended(t *testing.T) {
 	time.Sleep(5 * time.Second) // a round of pings and grace
 	s.broadcast("y")
 	eventually(t, "everybody is still served", func() bool { return w.allHave(clients, 2) })
-	for reason, n := range c.metrics() {
-		if strings.HasPrefix(reason, "fanfare_disconnects_total") && n > 0 && !strings.Contains(reason, `"http"`) && !strings.Contains(reason, `"head_timeout"`) {
-			t.Errorf("%s %v", reason, n)
-		}
-	}
+	c.noneDropped("head_timeout")
 }

@@ -14,7 +14,7 @@ import (
 )
 
 // TestFaultFiles: with 256 descriptors, 400 clients come. The server serves those for whom it has one, does not spin for the others,
-// and takes them when some have left.
+// says that it is not ready, and takes them when some have left.
 func TestFaultFiles(t *testing.T) {
 	const clients, files, leave = 400, 256, 100
 	s := under(t, fmt.Sprintf("ulimit -n %d;", files), nil, "--max-connections=1000") // else nobody is let in who could take the last one
@@ -30,6 +30,10 @@ func TestFaultFiles(t *testing.T) {
 	if used > in/3 {
 		t.Errorf("%v of processor time in %v: it spins", used, in)
 	}
+	eventually(t, "it says that it is not ready, and why", func() bool {
+		status, body, _ := c.get("/readyz?verbose")
+		return status == http.StatusServiceUnavailable && strings.Contains(body, "[-] descriptors")
+	})
 	open := facts["open"]
 	if open < files/2 || open >= files {
 		t.Errorf("%d clients are served with %d descriptors", open, files)
@@ -45,6 +49,7 @@ func TestFaultFiles(t *testing.T) {
 	})
 	f.kill()
 	c.restored(before)
+	eventually(t, "it is ready again", func() bool { status, _, _ := c.get("/readyz"); return status == http.StatusOK })
 }
 
 // TestFaultMemory: with a memory limit of 40 MiB, four publishers of 16 KiB as fast as they can to 1,000 subscribers, and 200 who do not

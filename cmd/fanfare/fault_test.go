@@ -33,7 +33,8 @@ type control struct {
 	t        *testing.T
 	s        *server
 	patience time.Duration // for one message and for one answer of /livez
-	client   *http.Client  // keeps its connections: one that comes and goes would be part of what is counted
+	client   *http.Client  // keeps its connection: one that comes and goes would be part of what is counted, and may be refused
+	asker    *http.Client  // another one for /livez, which is asked at the same time
 	sub      net.Conn
 	pubs     [8]net.Conn // take turns, so that none has many commands a second
 	stop     chan struct{}
@@ -63,7 +64,7 @@ const (
 // watch starts a control.
 func watch(t *testing.T, s *server, most time.Duration) *control {
 	t.Helper()
-	c := &control{t: t, s: s, patience: most, client: &http.Client{}, stop: make(chan struct{})}
+	c := &control{t: t, s: s, patience: most, client: keeping(), asker: keeping(), stop: make(chan struct{})}
 	c.sub = c.open("topic=control")
 	for i := range c.pubs {
 		c.pubs[i] = c.open("")
@@ -76,6 +77,9 @@ func watch(t *testing.T, s *server, most time.Duration) *control {
 	eventually(t, "the control hears something", func() bool { return c.heard.Load() > 10 })
 	return c
 }
+
+// keeping is a client whose connections are its own and stay.
+func keeping() *http.Client { return &http.Client{Transport: &http.Transport{}} }
 
 // open makes a WebSocket connection.
 func (c *control) open(query string) net.Conn {
@@ -155,7 +159,7 @@ func (c *control) hear() {
 func (c *control) ask() {
 	for c.pause(askEvery) {
 		start := time.Now()
-		status, body, err := c.get("/livez")
+		status, body, err := c.getBy(c.asker, "/livez")
 		if status != http.StatusOK {
 			c.t.Errorf("/livez: %d %s %v", status, body, err)
 			return
@@ -167,14 +171,51 @@ func (c *control) ask() {
 	}
 }
 
+// ready asks /readyz for so long.
+func (c *control) ready(lasts time.Duration) {
+	c.t.Helper()
+	for end := time.Now().Add(lasts); time.Now().Before(end); time.Sleep(askEvery) {
+		if status, body, err := c.get("/readyz"); status != http.StatusOK {
+			c.t.Fatalf("/readyz: %d %s %v", status, body, err)
+		}
+	}
+}
+
+// dropped are the connections that ended, by reason, without those handed to plain HTTP.
+func (c *control) dropped() map[string]float64 {
+	c.t.Helper()
+	reasons := map[string]float64{}
+	for name, n := range c.metrics() {
+		if reason, ok := strings.CutPrefix(name, `fanfare_disconnects_total{reason="`); ok && n > 0 {
+			reasons[strings.TrimSuffix(reason, `"}`)] = n
+		}
+	}
+	delete(reasons, "http")
+	return reasons
+}
+
+// noneDropped fails if a connection ended for any other reason than these.
+func (c *control) noneDropped(but ...string) {
+	c.t.Helper()
+	for reason, n := range c.dropped() {
+		if !slices.Contains(but, reason) {
+			c.t.Errorf("%v connections ended: %s", n, reason)
+		}
+	}
+}
+
 func (c *control) get(path string) (status int, body string, err error) {
+	return c.getBy(c.client, path)
+}
+
+func (c *control) getBy(client *http.Client, path string) (status int, body string, err error) {
 	ctx, cancel := context.WithTimeout(context.Background(), c.patience)
 	defer cancel()
 	r, err := http.NewRequestWithContext(ctx, http.MethodGet, c.s.url+path, http.NoBody)
 	if err != nil {
 		return 0, "", err
 	}
-	response, err := c.client.Do(r)
+	response, err := client.Do(r)
 	if err != nil {
 		return 0, "", err
 	}
@@ -199,6 +240,7 @@ func (c *control) end() {
 	}
 	c.hearing.Wait()
 	c.client.CloseIdleConnections()
+	c.asker.CloseIdleConnections()
 	if heard := c.heard.Load(); heard != sent {
 		c.t.Errorf("control: %d messages published, %d heard", sent, heard)
 	}

@@ -76,7 +76,13 @@ type process struct {
 // start runs fanfare with args; env is added to the environment.
 func start(t *testing.T, env []string, args ...string) *process {
 	t.Helper()
-	p := &process{t: t, cmd: exec.Command(binary, args...), stdout: newLines(), stderr: newLines(), ended: make(chan struct{})}
+	return startOf(t, binary, env, args...)
+}
+
+// startOf does so with a fanfare that was built in another way.
+func startOf(t *testing.T, path string, env []string, args ...string) *process {
+	t.Helper()
+	p := &process{t: t, cmd: exec.Command(path, args...), stdout: newLines(), stderr: newLines(), ended: make(chan struct{})}
 	p.cmd.Env = append(os.Environ(), env...)
 	p.cmd.Stdout, p.cmd.Stderr = p.stdout, p.stderr
 	if err := p.cmd.Start(); err != nil {

@@ -187,6 +187,39 @@ func TestHugeArrays(t *testing.T) {
 	}
 }
 
+// TestKeysOnKeptConnection: who comes to a socket behind another request of its connection has no other rights than who comes first.
+func TestKeysOnKeptConnection(t *testing.T) {
+	plain, keyed := one(t, native.Config{}), one(t, native.Config{Auth: keys(t, "one")})
+	for _, c := range []struct{ addr, header, want string }{
+		{plain, "", `< {"published":`},
+		{plain, "Origin: http://evil.example\r\n", `< {"error":{"code":"forbidden"`},
+		{plain, "X-Forwarded-For: 203.0.113.7\r\n", `< {"error":{"code":"forbidden"`},
+		{keyed, "", `< {"error":{"code":"unauthorized"`},
+		{keyed, "Authorization: Bearer two\r\n", `< {"error":{"code":"unauthorized"`},
+		{keyed, "Authorization: Bearer one\r\n", `< {"published":`},
+	} {
+		conn, err := prototest.Dial(c.addr)
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer func() { _ = conn.Close() }()
+		ws := prototest.Raw(conn)
+		// The request before is allowed to publish, which is no merit of the one behind it.
+		_, _ = io.WriteString(conn, "POST /broadcast?topic=b HTTP/1.1\r\nHost: "+c.addr+"\r\nAuthorization: Bearer one\r\nContent-Length: 1\r\n\r\nx")
+		if a, err := ws.Answer(); err != nil || a.Status != http.StatusAccepted {
+			t.Fatal(a, err)
+		}
+		_, _ = io.WriteString(conn, prototest.Head(c.addr, "/ws", c.header))
+		if a, err := ws.Answer(); err != nil || a.Status != http.StatusSwitchingProtocols {
+			t.Fatal(c.header, a, err)
+		}
+		say(t, ws, `{"publish":{"topic":"a","data":1}}`)
+		if got, err := ws.Text(); err != nil || !strings.HasPrefix(got, c.want) {
+			t.Errorf("%q: %s %v, want %s", c.header, got, err, c.want)
+		}
+	}
+}
+
 // TestUpgradeOnKeptConnection: an upgrade behind other requests on its connection goes back to a loop, with all that was read already.
 func TestUpgradeOnKeptConnection(t *testing.T) {
 	addr := one(t, native.Config{})

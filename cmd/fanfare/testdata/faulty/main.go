@@ -43,6 +43,10 @@ type crowd struct {
 	first   atomic.Int64 // ms from connecting to the end by the server: the least
 	last    atomic.Int64 // and the most
 	replies atomic.Int64 // messages and answers received
+	full    atomic.Int64 // refused with 503
+	often   atomic.Int64 // refused with 429
+	later   atomic.Int64 // of both: told by Retry-After when to come again
+	slowest atomic.Int64 // ms from connecting to a refusal: the most
 	wg      sync.WaitGroup
 }
 
@@ -101,7 +105,8 @@ func (c *crowd) obey(line string) {
 	open := len(c.open)
 	c.mu.Unlock()
 	fmt.Println("open", open, "served", c.served.Load(), "failed", c.failed.Load(), "closed", c.closed.Load(),
-		"told", c.told.Load(), "first", c.first.Load(), "last", c.last.Load(), "replies", c.replies.Load())
+		"told", c.told.Load(), "first", c.first.Load(), "last", c.last.Load(), "replies", c.replies.Load(),
+		"503", c.full.Load(), "429", c.often.Load(), "later", c.later.Load(), "slowest", c.slowest.Load())
 }
 
 func (c *crowd) stop() {
@@ -168,6 +173,14 @@ func dial(i int) (net.Conn, error) {
 	return d.Dial("tcp", *addr)
 }
 
+// refusal is an answer to a handshake that is no 101.
+type refusal struct {
+	status string
+	later  bool // it has a Retry-After
+}
+
+func (r *refusal) Error() string { return r.status }
+
 // upgrade does the handshake; the reader has what follows it.
 func upgrade(conn net.Conn, path string) (*bufio.Reader, error) {
 	_, err := fmt.Fprintf(conn, "GET %s HTTP/1.1\r\nHost: %s\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"+
@@ -177,23 +190,46 @@ func upgrade(conn net.Conn, path string) (*bufio.Reader, error) {
 	}
 	r := bufio.NewReaderSize(conn, 512)
 	status, err := r.ReadString('\n')
+	later := false
 	for line := status; err == nil && line != "\r\n"; {
 		line, err = r.ReadString('\n')
+		later = later || strings.HasPrefix(line, "Retry-After: ")
 	}
 	if err == nil && !strings.HasPrefix(status, "HTTP/1.1 101 ") {
-		err = errors.New(status)
+		err = &refusal{strings.TrimPrefix(status, "HTTP/1.1 "), later}
 	}
 	return r, err
 }
 
+// refused counts an answer that is no 101.
+func (c *crowd) refused(r *refusal, after time.Duration) {
+	switch status, _, _ := strings.Cut(r.status, " "); status {
+	case "503":
+		c.full.Add(1)
+	case "429":
+		c.often.Add(1)
+	}
+	if r.later {
+		c.later.Add(1)
+	}
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.slowest.Store(max(c.slowest.Load(), after.Milliseconds()))
+}
+
 // join connects and subscribes.
 func (c *crowd) join(i int, path string) (net.Conn, *bufio.Reader, bool) {
+	start := time.Now()
 	conn, err := dial(i)
 	if err != nil {
 		c.failed.Add(1)
 		return nil, nil, false
 	}
 	r, err := upgrade(conn, path)
+	var answer *refusal
+	if errors.As(err, &answer) {
+		c.refused(answer, time.Since(start))
+	}
 	if err != nil {
 		c.failed.Add(1)
 		_ = conn.Close()
