@@ -55,16 +55,17 @@ type Reason uint8
 
 // The reasons, in the order in which metrics list them.
 const (
-	ByClient    Reason = iota // the client sent a close frame or ended the stream
-	ByServer                  // the handler closed or refused it
-	HandedOver                // it belongs to net/http now
-	Reset                     // the socket failed
-	Slow                      // backlog over its bytes or its age
-	Silent                    // no answer to a ping
-	HeadTimeout               // no complete request head in time
-	BadInput                  // the stream broke RFC 6455 or a limit
-	Panicked                  // a callback of it panicked
-	Shutdown                  // the group closed
+	ByClient       Reason = iota // the client sent a close frame or ended the stream
+	ByServer                     // the handler closed or refused it
+	HandedOver                   // it belongs to net/http now
+	Reset                        // the socket failed
+	Slow                         // backlog over its bytes or its age
+	Silent                       // no answer to a ping
+	HeadTimeout                  // no complete request head in time
+	MessageTimeout               // no complete message in time
+	BadInput                     // the stream broke RFC 6455 or a limit
+	Panicked                     // a callback of it panicked
+	Shutdown                     // the group closed
 	reasons
 )
 
@@ -120,6 +121,7 @@ type Limits struct {
 	Backlog    int           // bytes queued behind the frame that is being sent
 	BacklogAge time.Duration // age of the oldest queued frame
 	Handshake  time.Duration // from accept to the end of the request head
+	Unfinished time.Duration // from the first byte of a message to its last
 	Close      time.Duration // from our close frame to the end of the stream
 	HTTPConns  int           // connections that net/http may hold
 
@@ -145,6 +147,7 @@ func (l Limits) withDefaults() Limits {
 	def(&l.Backlog, 256<<10)
 	def(&l.BacklogAge, 15*time.Second)
 	def(&l.Handshake, 10*time.Second)
+	def(&l.Unfinished, 30*time.Second)
 	def(&l.Close, 5*time.Second)
 	def(&l.HTTPConns, 1024)
 	return l

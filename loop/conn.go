@@ -37,6 +37,7 @@ const (
 	flagSeen                       // Head or Failed was called: Closed is owed
 	flagHeard                      // a byte came since the last ping
 	flagResume                     // 16 reads were not enough: the next turn goes on
+	flagPartial                    // on the list of those with an incomplete message
 )
 
 // Conn is the record of one connection: everything an idle connection costs, one 16-byte closure and a due tick apart. Only its
@@ -63,6 +64,7 @@ type ext struct {
 	dec  *ws.Decoder // incomplete frame or message
 	obj  any         // the handler's object
 	held *held
+	tick uint32 // at which the incomplete message began
 }
 
 func (c *Conn) more() *ext {

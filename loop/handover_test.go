@@ -37,7 +37,7 @@ func plane(tb testing.TB, f *fake, cfg Config) *server {
 			default:
 			}
 			ln.ConnState(c, st)
-			s.last.Store(int32(st)) //nolint:gosec // G115: five states
+			s.last.Store(int32(st))
 		},
 	}
 	served := make(chan error, 1)

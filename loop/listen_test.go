@@ -317,7 +317,7 @@ func TestNew(t *testing.T) {
 	g := group(t, Config{Handler: echo{}, Loops: 1})
 	defer discard(g)
 	l := g.loops[0].lim
-	want := Limits{Backlog: 256 << 10, BacklogAge: 15 * time.Second, Handshake: 10 * time.Second, Close: 5 * time.Second, HTTPConns: 1024}
+	want := Limits{Backlog: 256 << 10, BacklogAge: 15 * time.Second, Handshake: 10 * time.Second, Unfinished: 30 * time.Second, Close: 5 * time.Second, HTTPConns: 1024}
 	want.Request.Head, want.Request.Headers = 8<<10, 100
 	want.Message.Message, want.Message.Frames = 64<<10, 1024
 	if l != want {

@@ -59,6 +59,7 @@ type Loop struct {
 	resume    []Ref  // connections with unread input
 	flush     []Ref  // connections with frames to write before the turn ends
 	backlog   []Ref  // connections whose queue has an age
+	partial   []Ref  // connections with an incomplete message
 	dying     []Ref  // dead ones that are owed Closed
 	resting   []Ref  // slots that wait for the next wake
 	panics    int

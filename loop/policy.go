@@ -67,7 +67,7 @@ func (l *Loop) fits(c *Conn, frame []byte) bool {
 }
 
 // slow ends a connection that does not read.
-func (l *Loop) slow(c *Conn) { l.shut(c, 1008, "slow consumer: too much is waiting", Slow) }
+func (l *Loop) slow(c *Conn) { l.shut(c, 1008, "slow: too much is waiting", Slow) }
 
 func (l *Loop) old(n *node) bool { return l.now-n.tick > ticks(l.lim.BacklogAge) }
 

@@ -175,6 +175,9 @@ func (l *Loop) frames(c *Conn, b []byte) {
 		if b = rest; !ok {
 			break
 		}
+		if c.ext != nil && c.ext.dec == d && m.Op < ws.OpClose {
+			c.ext.tick = l.now // what follows is another message
+		}
 		l.unread = len(b) > 0
 		l.message(c, m)
 	}
@@ -187,6 +190,7 @@ func (l *Loop) park(c *Conn, d *ws.Decoder) {
 	switch {
 	case pending && d == l.dec:
 		c.more().dec, l.dec = d, new(ws.Decoder)
+		l.begun(c)
 	case pending:
 	case d == l.dec:
 		d.Reset()

@@ -6,16 +6,17 @@ import (
 )
 
 var reasonNames = [reasons]string{
-	ByClient:    "client",
-	ByServer:    "server",
-	HandedOver:  "http",
-	Reset:       "reset",
-	Slow:        "slow",
-	Silent:      "silent",
-	HeadTimeout: "head_timeout",
-	BadInput:    "bad_input",
-	Panicked:    "panic",
-	Shutdown:    "shutdown",
+	ByClient:       "client",
+	ByServer:       "server",
+	HandedOver:     "http",
+	Reset:          "reset",
+	Slow:           "slow",
+	Silent:         "silent",
+	HeadTimeout:    "head_timeout",
+	MessageTimeout: "message_timeout",
+	BadInput:       "bad_input",
+	Panicked:       "panic",
+	Shutdown:       "shutdown",
 }
 
 var refusalNames = [refusals]string{

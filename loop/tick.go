@@ -78,6 +78,7 @@ func (l *Loop) onTick(netpoll.Poll) error {
 	l.sweep = 0
 	l.findHungUp()
 	l.checkAges()
+	l.checkUnfinished()
 	l.slab.shrink(l.now, slabRest)
 	l.nodes.shrink()
 	l.shares.shrink()
