@@ -99,6 +99,18 @@ func (f *refusals) admit(kind, code string, now time.Time) (left int, ok bool) {
 	return left, true
 }
 
+// flush logs how many were left out since the last line of each kind and code, unless there was one within pause.
+func (f *refusals) flush(now time.Time, pause time.Duration) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	for key, n := range f.seen {
+		if n.left > 0 && now.Sub(n.last) >= pause {
+			f.log.Info(key[0]+" refused", "reason", key[1], "left_out", n.left)
+			n.left, n.last = 0, now
+		}
+	}
+}
+
 const requestID = "X-Request-Id"
 
 // newID makes the name of a request, by which an answer and a line of the log are told to belong together.

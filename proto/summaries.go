@@ -21,10 +21,11 @@ func (s *Server) watchLoops() {
 	tick := time.NewTicker(refusalPause)
 	defer tick.Stop()
 	var before loop.Stats
-	for {
+	for serving := true; serving; {
+		pause := refusalPause
 		select {
-		case <-s.done:
-			return
+		case <-s.done: // the last time, with all that is left
+			serving, pause = false, 0
 		case <-tick.C:
 		}
 		now := s.group.Stats()
@@ -32,6 +33,7 @@ func (s *Server) watchLoops() {
 			s.log.LogAttrs(context.Background(), slog.LevelInfo, line.message, line.attrs...)
 		}
 		before = now
+		s.refusals.flush(time.Now(), pause)
 	}
 }
 

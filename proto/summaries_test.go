@@ -1,9 +1,13 @@
 package proto
 
 import (
+	"bytes"
 	"fmt"
+	"log/slog"
 	"slices"
+	"strings"
 	"testing"
+	"time"
 
 	"fanfare/loop"
 )
@@ -35,5 +39,44 @@ func TestSummaries(t *testing.T) {
 	}
 	if !slices.Equal(got, want) {
 		t.Errorf("got %q", got)
+	}
+}
+
+// TestRefusalsAreSummed: one line a second for each kind and code, and every refusal is in some line, also those after which nothing
+// more comes.
+func TestRefusalsAreSummed(t *testing.T) {
+	var log bytes.Buffer
+	f := refusals{log: slog.New(slog.NewTextHandler(&log, nil))}
+	now := time.Now()
+	lines := 0
+	for range 300 {
+		if left, ok := f.admit(message, "rate_limited", now); ok {
+			lines++
+			if left != 0 {
+				t.Errorf("%d left out before the first", left)
+			}
+		}
+	}
+	if lines != 1 {
+		t.Errorf("%d lines at once", lines)
+	}
+	f.flush(now.Add(refusalPause/2), refusalPause)
+	if log.Len() > 0 {
+		t.Errorf("too early: %s", log.String())
+	}
+	now = now.Add(refusalPause)
+	f.flush(now, refusalPause)
+	if got := log.String(); !strings.Contains(got, `msg="message refused" reason=rate_limited left_out=299`) {
+		t.Errorf("got %s", got)
+	}
+	log.Reset()
+	f.flush(now.Add(time.Hour), refusalPause)
+	if log.Len() > 0 {
+		t.Errorf("told twice: %s", log.String())
+	}
+	f.admit(message, "rate_limited", now) // within the pause of the summary
+	f.flush(now, 0)                       // the end
+	if got := log.String(); !strings.Contains(got, "left_out=1") {
+		t.Errorf("at the end: %s", got)
 	}
 }
