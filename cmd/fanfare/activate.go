@@ -86,10 +86,12 @@ func (r *running) listen(byDefault bool) (all []bound, err error) {
 	}
 	for _, l := range addresses {
 		addr, err := r.server.Listen(l)
-		if _, ok := errors.AsType[syscall.Errno](err); ok {
+		_, taken := errors.AsType[syscall.Errno](err)
+		_, unresolved := errors.AsType[*net.DNSError](err)
+		if taken || unresolved { // which can be otherwise later: a service manager may try again
 			return nil, err
 		}
-		if err != nil { // no dialect of that name, no such host
+		if err != nil { // no dialect of that name, no such port
 			return nil, &settingError{"--listen (FANFARE_LISTEN)", err.Error()}
 		}
 		all = append(all, bound{addr: addr, as: l})

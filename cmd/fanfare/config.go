@@ -60,6 +60,7 @@ type settings struct {
 	MaxUndelivered Size          `group:"slow" default:"8MiB" min:"64KiB" max:"16GiB" help:"Bytes that may wait in one topic, then 503."`
 
 	HandshakeTimeout time.Duration `group:"time" live:"" default:"10s" min:"1s" max:"10m" help:"From connecting to a whole request head."`
+	MessageTimeout   time.Duration `group:"time" live:"" default:"30s" min:"1s" max:"1h" help:"From a message's first byte to its last."`
 	CloseTimeout     time.Duration `group:"time" live:"" default:"5s" min:"1s" max:"10m" help:"For the answer to a close frame."`
 	Ping             time.Duration `group:"time" live:"" default:"30s" min:"1s" max:"24h" help:"Between two pings to a connection."`
 	PingGrace        time.Duration `group:"time" live:"" default:"15s" min:"1s" max:"1h" help:"For the answer to a ping."`

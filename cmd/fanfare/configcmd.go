@@ -15,7 +15,7 @@ import (
 type configCmd struct {
 	Check   configCheckCmd   `cmd:"" help:"Check every setting of 'fanfare serve', and the files that they name."`
 	Show    configShowCmd    `cmd:"" help:"Print the settings with the source of each."`
-	Example configExampleCmd `cmd:"" help:"Print a settings file with every setting, its default and its meaning."`
+	Example configExampleCmd `cmd:"" help:"Print a settings file with every setting explained."`
 }
 
 type configCheckCmd struct{ settings }
@@ -27,26 +27,26 @@ func (*configCheckCmd) Help() string {
 }
 
 // Run checks what parsing the settings has not.
-func (c *configCheckCmd) Run() error { return c.check() }
+func (c *configCheckCmd) Run(line *cli) error { return c.check(line.sources) }
 
 // check looks at what the settings name: key files and dialects.
-func (s *settings) check() error {
-	if _, err := s.keys(); err != nil {
+func (s *settings) check(from sources) error {
+	if _, err := s.keys(from); err != nil {
 		return err
 	}
 	names := dialectNames()
 	for _, l := range s.Listen {
 		if !slices.Contains(names, l.Dialect) {
 			near, _ := nearest(l.Dialect, names)
-			return &settingError{"--listen (FANFARE_LISTEN)", fmt.Sprintf("unknown dialect %q, did you mean %q?", l.Dialect, near)}
+			return &settingError{from.place("listen"), fmt.Sprintf("unknown dialect %q, did you mean %q?", l.Dialect, near)}
 		}
 	}
 	return nil
 }
 
 // keys reads the keys that may publish.
-func (s *settings) keys() (auth.Keys, error) {
-	list, err := readKeys(s.PublishKeyFile, "--publish-key-file (FANFARE_PUBLISH_KEY_FILE)")
+func (s *settings) keys(from sources) (auth.Keys, error) {
+	list, err := readKeys(s.PublishKeyFile, from.place("publish-key-file"))
 	if err != nil {
 		return auth.Keys{}, err
 	}

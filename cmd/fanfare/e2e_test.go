@@ -236,6 +236,7 @@ func TestExitCodes(t *testing.T) {
 		{"serve", "FANFARE_OPEN=maybe", 78, `FANFARE_OPEN="maybe"`},
 		{"serve --publish-key-file=" + unreadable, "", 78, "--publish-key-file (FANFARE_PUBLISH_KEY_FILE)"},
 		{"serve --listen=nosuch=127.0.0.1:0", "", 78, "--listen (FANFARE_LISTEN)"},
+		{"serve --listen=nosuch.invalid:80", "", 1, "nosuch.invalid"},
 		{"serve --listen=" + s.address(), "", 1, "address already in use"},
 		{"publish --url=ftp://x news x", "", 78, "--url (FANFARE_URL)"},
 		{"publish --url=http://127.0.0.1:1 news x", "", 1, "start 'fanfare serve'"},
@@ -555,7 +556,7 @@ func TestVersion(t *testing.T) {
 }
 
 func TestHelpFitsAScreen(t *testing.T) {
-	for line, most := range map[string]int{"--help": 25, "serve --help": 75, "publish --help": 24, "listen --help": 24} {
+	for line, most := range map[string]int{"--help": 25, "serve --help": 75, "publish --help": 24, "listen --help": 24, "doctor --help": 25} {
 		stdout, _, code := finish(t, "", []string{"COLUMNS=80"}, strings.Fields(line)...)
 		lines := strings.Split(strings.TrimSpace(stdout), "\n")
 		if code != 0 || len(lines) > most || len(lines) < 10 {

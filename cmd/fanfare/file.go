@@ -51,6 +51,14 @@ func (s source) String() string {
 // sources tells, by the name of a flag, where its value comes from; what is not in it has its default.
 type sources map[string]source
 
+// place names a setting where its value stands: the line of the settings file, else flag and variable.
+func (from sources) place(flag string) string {
+	if from[flag].origin == byFile {
+		return from[flag].place + ": " + flag
+	}
+	return fmt.Sprintf("--%s (FANFARE_%s)", flag, strings.ToUpper(strings.ReplaceAll(flag, "-", "_")))
+}
+
 // configFlag names the settings file; it is the one setting that the file cannot hold.
 const configFlag = "config"
 

@@ -122,6 +122,13 @@ func TestConfigCheck(t *testing.T) {
 	if _, stderr, code := inProcess("config", "check", "--listen=nosuch=127.0.0.1:0"); code != exitSetting || !strings.Contains(stderr, "nosuch") {
 		t.Errorf("dialect: exit code %d\n%s", code, stderr)
 	}
+	for _, text := range []string{"publish-key-file: /does/not/exist\n", "listen: nosuch=127.0.0.1:0\n"} { // what is named is looked at later
+		file := writeFile(t, "f.yaml", "ping: 1s\n"+text)
+		setting, _, _ := strings.Cut(text, ":")
+		if _, stderr, code := inProcess("config", "check", "--config", file); code != exitSetting || !strings.Contains(stderr, file+":2: "+setting+": ") {
+			t.Errorf("exit code %d\n%s", code, stderr)
+		}
+	}
 	if _, _, code := inProcess("config", "check", "--nonsense"); code != exitUsage {
 		t.Errorf("usage: exit code %d", code)
 	}

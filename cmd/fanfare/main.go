@@ -1,4 +1,4 @@
-// Command fanfare is a WebSocket broadcast server with its own terminal clients: serve, publish, listen, config, version.
+// Command fanfare is a WebSocket broadcast server with its own terminal clients: serve, publish, listen, config, doctor, version.
 //
 // Exit codes: 0 done, 1 failed while running, 2 bad command line, 78 bad setting.
 package main
@@ -25,6 +25,7 @@ type cli struct {
 	Publish publishCmd `cmd:"" help:"Publish one message to a topic."`
 	Listen  listenCmd  `cmd:"" help:"Print what is published to topics."`
 	Config  configCmd  `cmd:"" help:"Check and show settings."`
+	Doctor  doctorCmd  `cmd:"" help:"Say how many connections this host holds."`
 	Version versionCmd `cmd:"" help:"Say which build this is."`
 
 	args    []string // what parse was given

@@ -2,7 +2,9 @@ package main
 
 import (
 	"log/slog"
+	"maps"
 	"reflect"
+	"slices"
 	"strings"
 
 	"github.com/alecthomas/kong"
@@ -25,11 +27,11 @@ func readState(args []string, std streams) (*state, error) {
 	if err != nil {
 		return nil, err
 	}
-	if err := line.Serve.check(); err != nil {
+	if err := line.Serve.check(line.sources); err != nil {
 		return nil, err
 	}
 	s := &state{settings: line.Serve.settings, texts: map[string]string{}, live: map[string]bool{}}
-	if s.keys, err = line.Serve.keys(); err != nil {
+	if s.keys, err = line.Serve.keys(line.sources); err != nil {
 		return nil, err
 	}
 	for _, flag := range settingsOf(parsed.Selected()) {
@@ -42,18 +44,16 @@ func readState(args []string, std streams) (*state, error) {
 // isLive tells whether a reload changes the setting in the running server.
 func isLive(flag *kong.Flag) bool { return flag.Tag.Has("live") }
 
-// changes lists what differs, as attributes of a log line: what holds now, and what waits for a restart. Secrets are only counted.
-func (s *state) changes(old *state) (attrs []any) {
+// changes lists what differs, as attributes of a log line: what holds now, as compared with the state before, and what waits for a
+// restart, as compared with the one that the server began with. Secrets are only counted.
+func (s *state) changes(old, first *state) (attrs []any) {
 	var now, later []any
-	for name, text := range s.texts {
-		if text == old.texts[name] {
-			continue
-		}
-		change := slog.String(name, old.texts[name]+" -> "+text)
-		if s.live[name] {
-			now = append(now, change)
-		} else {
-			later = append(later, change)
+	for _, name := range slices.Sorted(maps.Keys(s.texts)) {
+		switch text := s.texts[name]; {
+		case s.live[name] && text != old.texts[name]:
+			now = append(now, slog.String(name, old.texts[name]+" -> "+text))
+		case !s.live[name] && text != first.texts[name]:
+			later = append(later, slog.String(name, first.texts[name]+" -> "+text))
 		}
 	}
 	if !reflect.DeepEqual(s.keys, old.keys) {
@@ -61,12 +61,11 @@ func (s *state) changes(old *state) (attrs []any) {
 	}
 	if len(now) > 0 {
 		attrs = append(attrs, slog.Group("changed", now...))
+	} else {
+		attrs = append(attrs, "changed", "nothing")
 	}
 	if len(later) > 0 {
 		attrs = append(attrs, slog.Group("needs-restart", later...))
-	}
-	if len(attrs) == 0 {
-		attrs = append(attrs, "changed", "nothing")
 	}
 	return attrs
 }

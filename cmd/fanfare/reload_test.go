@@ -65,8 +65,12 @@ func TestReloadChangesWhatItCan(t *testing.T) {
 		t.Errorf("fanfare_config_last_reload_successful is %v", got)
 	}
 	s.signal(syscall.SIGHUP)
-	if line := s.stderr.wait(t, "reloaded"); !strings.Contains(line, "changed=nothing") {
+	if line := s.stderr.wait(t, "reloaded"); !strings.Contains(line, `changed=nothing needs-restart.max-head="8KiB -> 16KiB"`) { // it still does
 		t.Errorf("got %s", line)
+	}
+	s.rewrite(file, "log-level: debug\nmax-batch: 6\nper-address: 1\nmax-head: 8KiB\npublish-key-file: "+keys+"\n")
+	if line := s.stderr.wait(t, "reloaded"); !strings.Contains(line, "changed=nothing") || strings.Contains(line, "needs-restart") {
+		t.Errorf("as it began: %s", line)
 	}
 }
 
@@ -123,17 +127,20 @@ func TestBadReloadChangesNothing(t *testing.T) {
 	s.stop()
 }
 
-func TestReadmeNamesWhatAReloadChanges(t *testing.T) {
+func TestReadmeNamesWhatNeedsARestart(t *testing.T) {
 	readme, err := os.ReadFile("../../README.md")
 	if err != nil {
 		t.Fatal(err)
 	}
-	_, list, _ := strings.Cut(string(readme), "In force at once: ")
-	list, _, _ = strings.Cut(list, ". A file")
+	_, list, ok := strings.Cut(string(readme), "waits for a restart: ")
+	list, _, end := strings.Cut(list, ".\n")
+	if !ok || !end {
+		t.Fatal("the README has no list of what waits for a restart")
+	}
 	for _, flag := range serveFlags(t) {
 		named := strings.Contains(list, "`"+flag.Name+"`")
-		if named != isLive(flag) {
-			t.Errorf("%s: named %v, changed by a reload %v", flag.Name, named, isLive(flag))
+		if named == isLive(flag) {
+			t.Errorf("%s: said to need a restart: %v; changed by a reload: %v", flag.Name, named, isLive(flag))
 		}
 	}
 }

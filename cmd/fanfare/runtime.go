@@ -4,13 +4,12 @@ import (
 	"io/fs"
 	"math"
 	"os"
-	"path"
 	"runtime"
 	"runtime/debug"
-	"strconv"
-	"strings"
 
 	"golang.org/x/sys/unix"
+
+	"fanfare/loop/kernel"
 )
 
 // tune sets what the Go runtime may use, where the environment does not say it, and gives the number of loops. Two threads more
@@ -22,7 +21,7 @@ func tune(loops int, root fs.FS) int {
 	if os.Getenv("GOMAXPROCS") == "" {
 		runtime.GOMAXPROCS(loops + 2)
 	}
-	if limit := cgroupMemory(root); limit > 0 && os.Getenv("GOMEMLIMIT") == "" {
+	if limit := kernel.GroupMemory(root); limit > 0 && os.Getenv("GOMEMLIMIT") == "" {
 		debug.SetMemoryLimit(limit / 10 * 9)
 	}
 	return loops
@@ -36,26 +35,4 @@ func memory() int64 {
 		return limit
 	}
 	return int64(info.Totalram) * int64(info.Unit) //nolint:gosec // G115: a machine's memory fits
-}
-
-// cgroupMemory is the lowest memory.max of this process's control group and those above it (cgroups v2); 0 if there is none.
-func cgroupMemory(root fs.FS) (limit int64) {
-	groups, err := fs.ReadFile(root, "proc/self/cgroup")
-	if err != nil {
-		return 0
-	}
-	for line := range strings.Lines(string(groups)) {
-		group, ok := strings.CutPrefix(strings.TrimSpace(line), "0::")
-		if !ok {
-			continue
-		}
-		for dir := path.Join("sys/fs/cgroup", group); len(dir) >= len("sys/fs/cgroup"); dir = path.Dir(dir) {
-			text, _ := fs.ReadFile(root, path.Join(dir, "memory.max")) // none at the root of all groups
-			n, err := strconv.ParseInt(strings.TrimSpace(string(text)), 10, 64)
-			if err == nil && (limit == 0 || n < limit) {
-				limit = n
-			}
-		}
-	}
-	return limit
 }

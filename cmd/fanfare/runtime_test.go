@@ -8,30 +8,6 @@ import (
 	"testing/fstest"
 )
 
-func TestCgroupMemory(t *testing.T) {
-	file := func(text string) *fstest.MapFile { return &fstest.MapFile{Data: []byte(text)} }
-	for name, tt := range map[string]struct {
-		root fstest.MapFS
-		want int64
-	}{
-		"no cgroups":  {fstest.MapFS{}, 0},
-		"version 1":   {fstest.MapFS{"proc/self/cgroup": file("4:memory:/a\n")}, 0},
-		"unlimited":   {fstest.MapFS{"proc/self/cgroup": file("0::/a\n"), "sys/fs/cgroup/a/memory.max": file("max\n")}, 0},
-		"its own":     {fstest.MapFS{"proc/self/cgroup": file("0::/a\n"), "sys/fs/cgroup/a/memory.max": file("1000\n")}, 1000},
-		"a container": {fstest.MapFS{"proc/self/cgroup": file("0::/\n"), "sys/fs/cgroup/memory.max": file("2000\n")}, 2000},
-		"a parent's": {fstest.MapFS{
-			"proc/self/cgroup":               file("1:x:/y\n0::/a/b/c\n"),
-			"sys/fs/cgroup/a/b/c/memory.max": file("max\n"),
-			"sys/fs/cgroup/a/b/memory.max":   file("3000\n"),
-			"sys/fs/cgroup/a/memory.max":     file("5000\n"),
-		}, 3000},
-	} {
-		if got := cgroupMemory(tt.root); got != tt.want {
-			t.Errorf("%s: got %d, want %d", name, got, tt.want)
-		}
-	}
-}
-
 func TestTune(t *testing.T) {
 	procs, limit := runtime.GOMAXPROCS(0), debug.SetMemoryLimit(-1)
 	defer func() {

@@ -27,7 +27,7 @@ func (c *serveCmd) Run(std streams, line *cli) error {
 	if err != nil {
 		return err
 	}
-	r := &running{args: line.args, std: std, now: now}
+	r := &running{args: line.args, std: std, first: now, now: now}
 	lines := newLogWriter(std.err, func(w io.Writer) *slog.Logger { return c.logger(w, &r.level) })
 	defer lines.close()
 	r.log = c.logger(lines, &r.level)
@@ -44,6 +44,7 @@ func (c *serveCmd) Run(std streams, line *cli) error {
 	ctx, stop := context.WithCancel(context.Background())
 	defer stop()
 	go r.group.Trim(ctx)
+	r.warn()
 	if c.Open && now.keys.Len() == 0 {
 		r.log.Warn("ANYONE who reaches these ports may publish: --open is set and there is no key")
 	}

@@ -13,6 +13,7 @@ import (
 	"fanfare/fanout"
 	"fanfare/loop"
 	"fanfare/loop/http1"
+	"fanfare/loop/kernel"
 	"fanfare/loop/ws"
 	"fanfare/proto"
 	"fanfare/proto/auth"
@@ -23,6 +24,7 @@ import (
 type running struct {
 	args   []string
 	std    streams
+	first  *state // what it began with
 	now    *state
 	level  slog.LevelVar
 	log    *slog.Logger
@@ -66,15 +68,12 @@ func (s *settings) limits() loop.Limits {
 		Backlog:    int(s.Backlog),
 		BacklogAge: s.BacklogAge,
 		Handshake:  s.HandshakeTimeout,
+		Unfinished: s.MessageTimeout,
 		Close:      s.CloseTimeout,
 
 		BacklogTotal: cmp.Or(int64(s.BacklogTotal), memory()/4),
 	}
 }
-
-// spare is how many of so many descriptors are left for what is no connection: listeners, polls, logs. 256, and where there are few
-// a quarter.
-func spare(descriptors int) int { return min(256, descriptors/4) }
 
 // reloadable is what of the settings may change while serving.
 func (s *state) reloadable() proto.Reloadable {
@@ -83,7 +82,7 @@ func (s *state) reloadable() proto.Reloadable {
 	var limit unix.Rlimit
 	if err := unix.Getrlimit(unix.RLIMIT_NOFILE, &limit); err == nil && most == 0 {
 		most = int(min(limit.Cur, math.MaxInt32))
-		most = max(most-spare(most), 1)
+		most = max(most-kernel.Spare(most), 1)
 	}
 	return proto.Reloadable{
 		Auth:       auth.Policy{Keys: s.keys, Open: s.settings.Open},
@@ -164,8 +163,9 @@ func (r *running) reload() {
 	next.settings.setLevel(&r.level)
 	after := r.level.Level()
 	r.level.Set(min(before, after)) // so that the change of the level is not silenced by itself
-	r.log.Info("reloaded", next.changes(r.now)...)
+	r.log.Info("reloaded", next.changes(r.now, r.first)...)
 	r.level.Set(after)
+	warnCrowd(r.log, next.settings.MaxConnections)
 	r.now = next
 }
 
