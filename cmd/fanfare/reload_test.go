@@ -204,6 +204,9 @@ func TestDrain(t *testing.T) {
 	if code := s.exit(); code != 0 {
 		t.Errorf("exit code %d", code)
 	}
+	if line := s.stderr.wait(t, "drained"); !strings.Contains(line, "cut_off=0") {
+		t.Error(line)
+	}
 	if took := time.Since(start); took > 10*time.Second {
 		t.Errorf("it took %v, the last close came after %v", took, last)
 	}
@@ -217,6 +220,9 @@ func TestDrainHasADeadline(t *testing.T) {
 	s.signal(syscall.SIGTERM)
 	if code := s.exit(); code != 0 || time.Since(start) > 5*time.Second {
 		t.Errorf("exit code %d after %v", code, time.Since(start))
+	}
+	if line := s.stderr.wait(t, "drained"); !strings.Contains(line, "cut_off=1") {
+		t.Error(line)
 	}
 }
 

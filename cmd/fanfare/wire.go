@@ -175,6 +175,7 @@ func (r *running) drain() {
 	ctx, cancel := context.WithTimeout(context.Background(), s.drainTime())
 	defer cancel()
 	r.server.Drain(ctx, proto.DrainOptions{Wait: s.DrainWait, Window: s.DrainWindow})
+	r.log.Info("drained", "cut_off", r.group.Stats().Conns)
 }
 
 // drainTime is the longest that a drain takes.
