@@ -221,7 +221,7 @@ func (l *Loop) stop() {
 }
 
 func (l *Loop) killAll() {
-	goodbye := ws.AppendClose(nil, 1001, "the server is going away")
+	goodbye := ws.AppendClose(nil, 1001, "shutdown: the server is going away")
 	for _, ch := range l.slab.chunks {
 		if ch == nil {
 			continue

@@ -7,6 +7,7 @@ import (
 	"net"
 	"net/http"
 	"net/http/pprof"
+	"net/netip"
 	"os"
 	"strings"
 	"sync"
@@ -25,9 +26,13 @@ const (
 	loopAnswers  = time.Second
 )
 
-var errForeignPage = &Error{
-	Status: http.StatusForbidden, Code: CodeOrigin, Field: "Origin", Text: "pages of other sites may not come here, nor may requests for another host",
-}
+var (
+	errForeignPage = &Error{Status: http.StatusForbidden, Code: CodeOrigin, Field: "Origin", Text: "pages of other sites may not come here"}
+	errForeignHost = &Error{
+		Status: http.StatusForbidden, Code: CodeOrigin, Field: "Host",
+		Text: "from this host the URL must name localhost, 127.0.0.0/8 or [::1]; for another name --admin-listen must be the address that the name stands for",
+	}
+)
 
 // admin is the listener for operators.
 type admin struct {
@@ -41,17 +46,35 @@ func (s *Server) ListenAdmin(addr string) (net.Addr, error) {
 	if err := checkAddr(addr); err != nil {
 		return nil, fmt.Errorf("admin listener: %w", err)
 	}
-	network := "tcp"
-	if path, ok := strings.CutPrefix(addr, unixPrefix); ok {
-		network, addr = "unix", path
-		removeStale(path)
-	}
-	var lc net.ListenConfig
-	ln, err := lc.Listen(context.Background(), network, addr)
+	ln, err := bindAdmin(addr)
 	if err != nil {
 		return nil, fmt.Errorf("admin listener: %w", err)
 	}
 	return s.ListenAdminOn(ln)
+}
+
+// bindAdmin binds an address that has been checked.
+func bindAdmin(addr string) (net.Listener, error) {
+	network := "tcp"
+	if path, ok := strings.CutPrefix(addr, unixPrefix); ok {
+		network, addr = "unix", path
+		removeStale(path)
+	} else if isIPv4(addr) {
+		network = "tcp4"
+	}
+	var lc net.ListenConfig
+	return lc.Listen(context.Background(), network, addr)
+}
+
+// isIPv4 reports whether the host is an address of IPv4. Go's "tcp" would take 0.0.0.0 for every address of IPv6, too; who writes it
+// means IPv4, and has perhaps no firewall for the other.
+func isIPv4(addr string) bool {
+	host, _, err := net.SplitHostPort(addr)
+	if err != nil {
+		return false
+	}
+	ip, err := netip.ParseAddr(host)
+	return err == nil && ip.Unmap().Is4()
 }
 
 // ListenAdminOn is ListenAdmin with a listener that is bound already.

@@ -124,6 +124,9 @@ func TestAdminPages(t *testing.T) {
 			if want == http.StatusForbidden && !strings.Contains(a.Body, proto.CodeOrigin) {
 				t.Error(a)
 			}
+			if foreign := strings.HasPrefix(headers, "Host: "); strings.Contains(a.Body, `"field":"Host"`) != foreign || strings.Contains(a.Body, "--admin-listen") != foreign {
+				t.Error(headers, a.Body)
+			}
 		}
 	}
 }

@@ -77,10 +77,17 @@ func sameOrigin(r *http.Request) bool {
 	return c.SameOrigin()
 }
 
-// ours is sameOrigin for operators, who ask by a name of this machine if they are on it.
-func ours(r *http.Request) bool {
+// foreign says why a request is not one of an operator's, nil if it may be one. Who comes over loopback must ask by a name of this
+// machine: a page can let a name of its own stand for 127.0.0.1 (DNS rebinding), and then its origin is the host's.
+func foreign(r *http.Request) error {
 	c := RequestClaim(r)
 	a, _ := r.Context().Value(http.LocalAddrContextKey).(net.Addr)
 	tcp := a != nil && a.Network() == "tcp"
-	return c.SameOrigin() && (!tcp || !c.Local || c.LocalHost())
+	switch {
+	case !c.SameOrigin():
+		return errForeignPage
+	case tcp && c.Local && !c.LocalHost():
+		return errForeignHost
+	}
+	return nil
 }

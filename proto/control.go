@@ -72,9 +72,13 @@ type plain struct {
 // ServeHTTP finds the route. The mux never answers by itself: what it would redirect or refuse is told apart before.
 func (h *plain) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	w.Header().Set(requestID, newID())
+	if h.guarded {
+		if err := foreign(r); err != nil {
+			h.fail(w, r, err)
+			return
+		}
+	}
 	switch p := r.URL.Path; {
-	case h.guarded && !ours(r):
-		h.fail(w, r, errForeignPage)
 	case wantsUpgrade(r) && h.index >= 0:
 		h.giveBack(w, r)
 	case p == "" || p[0] != '/' || path.Clean(p) != p && (!h.guarded || path.Clean(p)+"/" != p): // a directory for operators may end in a slash

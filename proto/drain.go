@@ -11,7 +11,7 @@ import (
 type DrainOptions struct {
 	Wait   time.Duration // readiness is off, all else goes on: for balancers to see it
 	Window time.Duration // over which the close frames are spread
-	Text   string        // of the close frames; "" is a text that asks to come back
+	Text   string        // of the close frames; "" is the reason's name and a text that asks to come back
 }
 
 const closeRestart = 1012 // service restart (IANA registry)
@@ -21,7 +21,7 @@ const closeRestart = 1012 // service restart (IANA registry)
 func (s *Server) Drain(ctx context.Context, o DrainOptions) {
 	s.SetDraining()
 	if o.Text == "" {
-		o.Text = "the server restarts: come back after a random pause"
+		o.Text = loop.Shutdown.String() + ": the server restarts, come back after a random pause"
 	}
 	s.group.Drain(ctx, loop.Drain{Wait: o.Wait, Window: o.Window, Code: closeRestart, Text: o.Text})
 	for _, l := range s.listeners {

@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/binary"
 	"net/http"
+	"strings"
 	"testing"
 	"time"
 
@@ -45,8 +46,8 @@ func TestDrain(t *testing.T) {
 	for _, c := range clients {
 		want(t, c, "< still")
 		op, p, err := c.Next()
-		if err != nil || op != gobwas.OpClose || len(p) < 2 || binary.BigEndian.Uint16(p) != 1012 {
-			t.Fatal(op, p, err)
+		if err != nil || op != gobwas.OpClose || len(p) < 2 || binary.BigEndian.Uint16(p) != 1012 || !strings.HasPrefix(string(p[2:]), "shutdown: ") {
+			t.Fatal(op, string(p), err)
 		}
 		_ = c.Send(gobwas.OpClose, p[:2])
 		_ = c.Close()

@@ -80,7 +80,7 @@ func AsError(err error) *Error {
 			Fatal: true, Retry: head.Status == http.StatusServiceUnavailable,
 		}
 	case errors.As(err, &code):
-		return &Error{Status: http.StatusBadRequest, Code: closeCode(code.Code), Close: code.Code, Text: code.Text, Fatal: true}
+		return broken(code)
 	case errors.Is(err, fanout.ErrBusy):
 		return &Error{
 			Status: http.StatusServiceUnavailable, Code: CodeBusy, Close: closeTryLater,
@@ -88,6 +88,15 @@ func AsError(err error) *Error {
 		}
 	}
 	return &Error{Status: http.StatusInternalServerError, Code: CodeInternal, Close: closeInternal, Text: "internal error", Fatal: true}
+}
+
+// broken is the error of a stream from which nothing more can be read.
+func broken(err *ws.Error) *Error {
+	e := &Error{Status: http.StatusBadRequest, Code: closeCode(err.Code), Close: err.Code, Text: err.Text, Fatal: true}
+	if err.Code == closeTooBig {
+		e.Status = http.StatusRequestEntityTooLarge // as a body that is too large has
+	}
+	return e
 }
 
 // Close codes (RFC 6455, section 7.4.1, and the IANA registry).
@@ -130,6 +139,10 @@ func closeCode(code uint16) string {
 	}
 	return CodeProtocol
 }
+
+// Reason is the text of a close frame that ends a connection with e. It begins with the code, by which the client knows what the log
+// and the metrics call it. A text that is too long for a close frame is cut where the frame is made.
+func (e *Error) Reason() string { return e.Code + ": " + e.Text }
 
 // AppendJSON appends {"error":{"code","message","field"}} without the outer braces, so that a dialect may add members of its own.
 func (e *Error) AppendJSON(dst []byte) []byte {

@@ -2,13 +2,16 @@ package proto_test
 
 import (
 	"net/http"
+	"net/url"
 	"os/exec"
 	"regexp"
+	"slices"
 	"strconv"
 	"strings"
 	"testing"
 
 	"fanfare/proto"
+	"fanfare/proto/prototest"
 )
 
 // scrape gives the part of /metrics that is ours, of a server that has something to tell.
@@ -110,6 +113,65 @@ func TestExposition(t *testing.T) {
 	} {
 		if families[name] == nil || len(families[name].samples) == 0 {
 			t.Error("no", name)
+		}
+	}
+}
+
+// hostile sends the word in every place where a client may choose one, alone and in forms that would break a line of the metrics.
+func hostile(t *testing.T, addr, word string) {
+	t.Helper()
+	for _, s := range []string{word, word + `"} 1`, word + `\`, word + "{x='" + word + "'}", "é" + word} {
+		escaped := url.QueryEscape(s) + "%0A" + url.QueryEscape(s)
+		headers := "User-Agent: " + s + "\r\nX-Request-Id: " + s + "\r\nReferer: http://" + s + "/\r\nX-Forwarded-For: " + s + "\r\nAuthorization: Bearer " + s +
+			"\r\nX-" + word + ": " + s + "\r\nCookie: a=" + s + "\r\n"
+		for _, extra := range []string{"", "Origin: https://" + s + "\r\n", "Sec-WebSocket-Protocol: " + s + ", x\r\n", "Sec-WebSocket-Extensions: " + s + "\r\n", "Host: " + s + "\r\n", "Expect: " + s + "\r\n"} {
+			for _, target := range []string{"/?topic=" + escaped, "/refuse?" + escaped + "=" + escaped, "/silent?topic=" + escaped, "/" + escaped, "*" + escaped} {
+				if c, _, err := prototest.Open(addr, target, headers+extra); err == nil && c != nil {
+					_ = c.Say("publish " + s)
+					_ = c.Say(s)
+					_, _ = c.Text() // the greeting, or what was published
+					_ = c.Close()
+				}
+			}
+		}
+		for _, method := range []string{word, http.MethodGet, http.MethodPost, http.MethodOptions} {
+			for _, target := range []string{"/publish/" + escaped, "/things/" + escaped, "/metrics?" + escaped, "/livez?verbose=" + escaped, "/" + escaped, escaped} {
+				_, _ = prototest.Call(addr, method, target, headers+"Content-Type: "+s+"\r\nUpgrade: "+s+"\r\n", s)
+			}
+		}
+	}
+}
+
+var seriesName = regexp.MustCompile(`(?m)^[^# ][^ ]*`)
+
+// TestNoLabelOfAClient: whatever clients send, none of it is in the metrics, and other words make no other series.
+func TestNoLabelOfAClient(t *testing.T) {
+	cfg := proto.Config{Reloadable: proto.Reloadable{Origins: origins(t, "https://good.example")}}
+	_, _, picky := run(t, newToy(), cfg, somewhere, true)
+	_, _, open := run(t, newToy(), proto.Config{}, somewhere, false)
+	for _, addrs := range [][]string{picky, open} {
+		at := addrs[len(addrs)-1]
+		var series []string
+		for _, word := range []string{"hOsTiLe", "UnFriendly"} {
+			hostile(t, addrs[0], word)
+			body := call(t, at, http.MethodGet, "/metrics", "").Body
+			if strings.Contains(strings.ToLower(body), strings.ToLower(word)) {
+				t.Errorf("%s is in %s", word, body)
+			}
+			all := seriesName.FindAllString(body, -1)
+			if len(all) < 50 || series != nil && !slices.Equal(all, series) {
+				t.Errorf("%d series, before that %d:\n%s", len(all), len(series), body)
+			}
+			series = all
+		}
+		body := call(t, at, http.MethodGet, "/metrics", "").Body
+		for _, counted := range []string{
+			`requests_refused_total{reason="not_found"}`, `requests_refused_total{reason="method_not_allowed"}`, `handshakes_refused_total{reason="bad_request"}`,
+			`messages_refused_total{reason="internal"}`, "upgrades_total", "publishes_total",
+		} {
+			if !regexp.MustCompile("\nfanfare_" + regexp.QuoteMeta(counted) + " [1-9]").MatchString(body) {
+				t.Error("nothing of", counted, "in", body)
+			}
 		}
 	}
 }

@@ -25,7 +25,7 @@ const (
 	canaryLook   = 2 * time.Millisecond   // between two looks at who has it
 	canaryTopic  = "canary"
 	spareFiles   = 16 // descriptors that must be left
-	undelivered  = 10 // that part of the limit of undelivered bytes must be left
+	spareBytes   = 10 // that part of a limit of bytes must be left
 	statusOK     = "ok"
 	statusFailed = "failed"
 )
@@ -160,20 +160,23 @@ func (s *Server) shared() []check {
 
 // limits checks that the server is below what it may hold.
 func (s *Server) limits() []check {
-	a := s.live.Load().Admission
-	n, h := s.group.Stats(), s.hub.Stats()
+	set := s.live.Load()
+	a, n, h := set.Admission, s.group.Stats(), s.hub.Stats()
 	used, most := descriptors()
-	total := int64(s.hub.Config().TotalBytes)
 	list := []check{
 		below("connections", n.Conns+n.HTTP, int64(a.Conns)),
 		below("descriptors", int64(used), max(int64(min(most, 1<<62))-spareFiles, 1)),
-		below("undelivered bytes", int64(h.UndeliveredBytes), total-total/undelivered),
+		below("undelivered bytes", int64(h.UndeliveredBytes), less(int64(s.hub.Config().TotalBytes))),
+		below("backlog bytes", n.Backlog, less(set.BacklogTotal)), // at the limit itself the loops cut off who is slowest
 	}
 	if a.Memory > 0 {
 		list = append(list, below("memory", memoryInUse(), a.Memory))
 	}
 	return list
 }
+
+// less is a limit of bytes without what must be left of it.
+func less(limit int64) int64 { return limit - limit/spareBytes }
 
 // below checks that a number is under its limit, if there is one.
 func below(name string, n, limit int64) check {

@@ -1,13 +1,20 @@
 package proto_test
 
 import (
+	"errors"
 	"io"
 	"net/http"
+	"os"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
+	"golang.org/x/sys/unix"
+
+	"fanfare/fanout"
 	"fanfare/loop"
+	"fanfare/loop/ws"
 	"fanfare/proto"
 	"fanfare/proto/prototest"
 )
@@ -102,6 +109,91 @@ func TestNotReadyWhenFull(t *testing.T) {
 			t.Error(want, answer.Body)
 		}
 	}
+}
+
+// failsAndPasses looks at one check until it fails, and until it passes again after mend.
+func failsAndPasses(t *testing.T, admin, name string, mend func()) {
+	t.Helper()
+	for i, want := range []string{"[-] " + name + ": failed, ", "[+] " + name + ": ok"} {
+		if i == 1 {
+			mend()
+		}
+		for tries := 0; ; tries++ { // the checks that cost something are made once a second
+			a := call(t, admin, http.MethodGet, "/readyz?verbose", "")
+			if strings.Contains(a.Body, want) && (a.Status != http.StatusOK) == (i == 0) {
+				break
+			}
+			if tries == 200 {
+				t.Fatal("not", want, a.Body)
+			}
+			time.Sleep(20 * time.Millisecond)
+		}
+	}
+}
+
+// Readiness is off when hardly a descriptor is left.
+func TestNotReadyWithoutDescriptors(t *testing.T) {
+	_, _, addrs := run(t, newToy(), proto.Config{}, somewhere, true)
+	var before unix.Rlimit
+	if err := unix.Getrlimit(unix.RLIMIT_NOFILE, &before); err != nil {
+		t.Fatal(err)
+	}
+	restore := func() { _ = unix.Setrlimit(unix.RLIMIT_NOFILE, &before) }
+	defer restore()
+	open, err := os.ReadDir("/proc/self/fd")
+	if err != nil {
+		t.Fatal(err)
+	}
+	few := before
+	few.Cur = uint64(len(open)) + 6 // enough to ask
+	if err := unix.Setrlimit(unix.RLIMIT_NOFILE, &few); err != nil {
+		t.Fatal(err)
+	}
+	failsAndPasses(t, addrs[1], "descriptors", restore)
+}
+
+// Readiness is off when loops do not take what is published, as long as they do not.
+func TestNotReadyWhenUndelivered(t *testing.T) {
+	hub := fanout.NewHub(fanout.Config{TotalBytes: 64 << 10})
+	_, group, addrs := run(t, newToy(), proto.Config{Hub: hub}, somewhere, true)
+	want(t, dial(t, addrs[0], "/?topic=a"), "< welcome")
+	held := make(chan struct{})
+	release := sync.OnceFunc(func() { close(held) })
+	t.Cleanup(release)
+	for _, l := range group.Loops() {
+		group.Post(l.Canary(), func(*loop.Conn) { <-held })
+	}
+	event := fanout.Event{Key: fanout.Key{Space: hub.Space(somewhere.Namespace), Name: "a"}, Data: make([]byte, 1<<10), Kind: ws.OpText}
+	for {
+		next := event
+		rc, err := hub.Publish(&next)
+		if errors.Is(err, fanout.ErrBusy) {
+			break
+		}
+		if err != nil || rc.Receivers != 1 {
+			t.Fatal(rc, err)
+		}
+	}
+	failsAndPasses(t, addrs[1], "undelivered bytes", release)
+}
+
+// Readiness is off when what waits for slow clients is near the total of the process.
+func TestNotReadyWhenBackedUp(t *testing.T) {
+	cfg := proto.Config{Reloadable: proto.Reloadable{BacklogTotal: 32 << 10}}
+	_, _, addrs := run(t, newToy(), cfg, somewhere, true)
+	slow := dial(t, addrs[0], "/?topic=a")
+	big := strings.Repeat("x", 60<<10)
+	for tries := 0; ; tries++ { // until the socket's buffers are full: nobody reads
+		say(t, slow, "echo "+big)
+		a := call(t, addrs[1], http.MethodGet, "/metrics", "")
+		if !strings.Contains(a.Body, "\nfanfare_backlog_held_bytes 0\n") {
+			break
+		}
+		if tries == 1000 {
+			t.Fatal(a.Body)
+		}
+	}
+	failsAndPasses(t, addrs[1], "backlog bytes", func() { _ = slow.Close() })
 }
 
 // What a loop that hangs has not delivered is told.

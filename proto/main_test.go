@@ -129,7 +129,7 @@ func (d *toy) Fail(p proto.Peer, err error) {
 	case !p.Upgraded():
 		p.Refuse(e)
 	case e.Fatal:
-		p.Close(e.Close, e.Text)
+		p.Close(e.Close, e.Reason())
 	default:
 		reply(p, e.Code)
 	}
@@ -186,7 +186,10 @@ func start(tb testing.TB, d *toy, cfg proto.Config) string {
 // run is start with all that a test may want; the admin listener's address comes last.
 func run(tb testing.TB, d *toy, cfg proto.Config, l proto.Listen, admin bool) (srv *proto.Server, group *loop.Group, addrs []string) {
 	tb.Helper()
-	cfg.Hub, cfg.Dialects = fanout.NewHub(fanout.Config{}), []proto.Dialect{d}
+	if cfg.Hub == nil {
+		cfg.Hub = fanout.NewHub(fanout.Config{})
+	}
+	cfg.Dialects = []proto.Dialect{d}
 	if cfg.Log == nil {
 		cfg.Log = slog.New(slog.DiscardHandler)
 	}

@@ -150,7 +150,7 @@ func TestAsError(t *testing.T) {
 		{&ws.Error{Code: 1002}, 400, "protocol_error", 1002, true, false},
 		{&ws.Error{Code: 1007}, 400, "not_utf8", 1007, true, false},
 		{&ws.Error{Code: 1008}, 400, "policy_violation", 1008, true, false},
-		{&ws.Error{Code: 1009}, 400, "payload_too_large", 1009, true, false},
+		{&ws.Error{Code: 1009}, 413, "payload_too_large", 1009, true, false},
 		{fanout.ErrBusy, 503, "busy", 1013, false, true},
 		{errors.New("x"), 500, "internal", 1011, true, false},
 	} {

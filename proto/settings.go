@@ -19,6 +19,9 @@ type Reloadable struct {
 	PerAddress int            // sockets of one address, or one /64 of IPv6; 0 is no limit
 	Proxies    []netip.Prefix // whose X-Forwarded-For tells the address; if there are any, unix sockets are trusted as well
 	Admission  loop.Admission // of the group
+
+	// BacklogTotal is that of the group's limits, for readiness to compare with; 0 is no limit.
+	BacklogTotal int64
 }
 
 var (
@@ -54,7 +57,7 @@ func (s *Server) Reload(r Reloadable) error {
 func (s *Server) ReloadFailed() { s.counts.failed.Store(true) }
 
 func (r *Reloadable) check() error {
-	if r.PerAddress < 0 || r.Admission.Conns < 0 || r.Admission.Rate < 0 || r.Admission.Memory < 0 {
+	if r.PerAddress < 0 || r.BacklogTotal < 0 || r.Admission.Conns < 0 || r.Admission.Rate < 0 || r.Admission.Memory < 0 {
 		return errors.New("proto: a limit is below 0")
 	}
 	for _, p := range r.Proxies {

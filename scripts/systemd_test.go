@@ -104,6 +104,49 @@ func units(t *testing.T, root string) (copies []string) {
 	return copies
 }
 
+// directives gives the values of a setting of the unit, in their order.
+func directives(t *testing.T, name string) (values []string) {
+	t.Helper()
+	text, err := os.ReadFile("fanfare.service")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for line := range strings.Lines(string(text)) {
+		if key, value, ok := strings.Cut(strings.TrimSpace(line), "="); ok && key == name {
+			values = append(values, value)
+		}
+	}
+	return values
+}
+
+// TestSystemdSeesProcSys: the server reads kernel settings below /proc/sys, so nothing of the unit may hide them. ProtectProc=
+// hides other processes and nothing else; ProtectKernelTunables= leaves them readable.
+func TestSystemdSeesProcSys(t *testing.T) {
+	for _, subset := range directives(t, "ProcSubset") {
+		if subset != "all" {
+			t.Errorf("ProcSubset=%s leaves only processes in /proc", subset)
+		}
+	}
+	for _, hides := range []string{"InaccessiblePaths", "TemporaryFileSystem", "BindPaths", "BindReadOnlyPaths", "MountAPIVFS", "RootDirectory", "RootImage"} {
+		for _, value := range directives(t, hides) {
+			if strings.Contains(value, "/proc") || hides == "MountAPIVFS" || strings.HasPrefix(hides, "Root") {
+				t.Errorf("%s=%s may hide /proc/sys", hides, value)
+			}
+		}
+	}
+	if got := directives(t, "ProtectProc"); !slices.Equal(got, []string{"invisible"}) {
+		t.Errorf("ProtectProc=%v: the lines of the unit are not understood", got)
+	}
+}
+
+// TestSystemdReloadFailsVisibly: a signal tells systemctl nothing; the same check as before a start does.
+func TestSystemdReloadFailsVisibly(t *testing.T) {
+	check := directives(t, "ExecStartPre")
+	if got := directives(t, "ExecReload"); len(check) != 1 || !slices.Equal(got, []string{"/bin/kill -HUP $MAINPID", check[0]}) {
+		t.Errorf("ExecReload=%q, ExecStartPre=%q", got, check)
+	}
+}
+
 func TestSystemdSecurity(t *testing.T) {
 	out := must(t, exec.CommandContext(t.Context(), "systemd-analyze", "security", "--no-pager", "--offline=true", "--threshold=15", "fanfare.service"))
 	if !strings.Contains(out, "Overall exposure level for fanfare.service") {

@@ -107,6 +107,87 @@ func TestWatchdogAndLiveNumbers(t *testing.T) {
 	s.stop()
 }
 
+// status gives the text of the next message that has one.
+func (m *manager) status() string {
+	m.t.Helper()
+	_, text, _ := strings.Cut(m.wait("STATUS="), "STATUS=")
+	text, _, _ = strings.Cut(text, "\n")
+	return text
+}
+
+// TestRefusedReloadIsInTheStatus: systemctl reload sees a server that goes on, so the status says that nothing has changed, until a
+// reload is taken.
+func TestRefusedReloadIsInTheStatus(t *testing.T) {
+	m := newManager(t)
+	file := writeFile(t, "f.yaml", "max-batch: 5\n")
+	s := serveOn(t, append(m.env, "WATCHDOG_USEC=400000"), "--listen=127.0.0.1:0", "--config="+file)
+	m.wait("READY=1")
+	for text, want := range map[string]string{
+		"max-batch: 5\npublish-key: s3cret\n": file + ":2:1: unknown setting",
+		"max-batch: [s3cret\n":                file + ":1:",
+		"max-batch: many\n":                   file + ":1:12: max-batch: ",
+		"publish-key-file: /does/not/exist\n": "/does/not/exist",
+	} {
+		s.rewrite(file, text)
+		m.wait("RELOADING=1")
+		if got := m.wait("READY=1"); !strings.Contains(got, "\nSTATUS=0 connections, ") {
+			t.Errorf("%q: %q", text, got)
+		}
+		for range 2 { // it stays
+			got := m.status()
+			_, why, _ := strings.Cut(got, "; last reload refused: ")
+			if !strings.Contains(why, want) || strings.Contains(got, "s3cret") {
+				t.Errorf("%q: %q", text, got)
+			}
+		}
+	}
+	s.rewrite(file, "max-batch: 6\n")
+	m.wait("RELOADING=1")
+	if got := m.wait("READY=1"); strings.Contains(got, "refused") {
+		t.Errorf("after a good one: %q", got)
+	}
+	if got := m.status(); strings.Contains(got, "refused") {
+		t.Errorf("after a good one: %q", got)
+	}
+	s.stop()
+}
+
+// TestDrainStaysInTheStatus: the live numbers do not take its place.
+func TestDrainStaysInTheStatus(t *testing.T) {
+	m := newManager(t)
+	s := serveOn(t, append(m.env, "WATCHDOG_USEC=400000"), "--listen=127.0.0.1:0", "--drain-wait=10m")
+	dial(t, s.ws("topic=news"))
+	gone := dial(t, s.ws("topic=news"))
+	m.wait("STATUS=2 connections, ")
+	s.signal(syscall.SIGTERM)
+	if got := m.wait("STOPPING=1"); !strings.Contains(got, "\nSTATUS=draining: 2 connections left") {
+		t.Errorf("got %q", got)
+	}
+	_ = gone.conn.Close()
+	for got := ""; got != "draining: 1 connections left"; {
+		if got = m.status(); !strings.HasPrefix(got, "draining: ") {
+			t.Fatalf("got %q", got)
+		}
+	}
+	s.signal(syscall.SIGTERM)
+	s.exit()
+}
+
+func TestShortErrors(t *testing.T) {
+	for _, c := range []struct{ text, want string }{
+		{"a\nb", "a"},
+		{strings.Repeat("é", 150), strings.Repeat("é", 100) + "…"},
+		{"x" + strings.Repeat("é", 150), "x" + strings.Repeat("é", 99) + "…"},
+	} {
+		if got := short(errors.New(c.text)); got != c.want {
+			t.Errorf("%q", got)
+		}
+	}
+	if got := short(nil); got != "" {
+		t.Errorf("nothing is %q", got)
+	}
+}
+
 func TestNobodyIsToldWithoutASocket(t *testing.T) {
 	s := serveOn(t, []string{"NOTIFY_SOCKET=" + filepath.Join(t.TempDir(), "nobody"), "WATCHDOG_USEC=x"}, "--listen=127.0.0.1:0")
 	s.stop()

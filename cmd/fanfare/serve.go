@@ -61,7 +61,7 @@ func (c *serveCmd) Run(std streams, line *cli) error {
 	signal.Reset(syscall.SIGINT, syscall.SIGTERM)
 	r.log.Info("stopping", "signal", last.String())
 	if last == syscall.SIGTERM {
-		systemd.notify(fmt.Sprintf("STOPPING=1\nSTATUS=draining\nEXTEND_TIMEOUT_USEC=%d", (r.now.settings.drainTime() + patient).Microseconds()))
+		systemd.drains(r.now.settings.drainTime() + patient)
 		r.drain()
 	} else {
 		systemd.notify("STOPPING=1\nSTATUS=stopping")
@@ -81,8 +81,7 @@ func (r *running) obey(signals <-chan os.Signal, systemd *service) os.Signal {
 			return s
 		}
 		done := systemd.reloading()
-		r.reload()
-		done()
+		done(r.reload())
 	}
 	return syscall.SIGTERM
 }

@@ -1,4 +1,4 @@
-//go:build reach || faults
+//go:build reach || faults || prometheus
 
 package main
 

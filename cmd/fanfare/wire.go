@@ -85,10 +85,11 @@ func (s *state) reloadable() proto.Reloadable {
 		most = max(most-kernel.Spare(most), 1)
 	}
 	return proto.Reloadable{
-		Auth:       auth.Policy{Keys: s.keys, Open: s.settings.Open},
-		Origins:    origins,
-		PerAddress: s.settings.PerAddress,
-		Proxies:    s.settings.TrustedProxy,
+		Auth:         auth.Policy{Keys: s.keys, Open: s.settings.Open},
+		Origins:      origins,
+		PerAddress:   s.settings.PerAddress,
+		Proxies:      s.settings.TrustedProxy,
+		BacklogTotal: s.settings.limits().BacklogTotal,
 		Admission: loop.Admission{
 			Conns: most, Rate: s.settings.AcceptRate, Memory: memory() / 100 * int64(s.settings.MemoryWatermark),
 		},
@@ -145,8 +146,9 @@ func stalled(loops []loop.LoopStats, now time.Time) error {
 	return nil
 }
 
-// reload reads settings and keys anew and applies what can be changed while serving. When anything is wrong, all stays as it was.
-func (r *running) reload() {
+// reload reads settings and keys anew and applies what can be changed while serving. When anything is wrong, all stays as it was, and
+// the error, which is logged already, is for systemd.
+func (r *running) reload() error {
 	next, err := readState(r.args, r.std)
 	if err != nil {
 		r.server.ReloadFailed()
@@ -155,7 +157,7 @@ func (r *running) reload() {
 	}
 	if err != nil {
 		r.log.Error("reload refused, everything stays as it was", "error", err)
-		return
+		return err
 	}
 	r.group.Limit(next.settings.limits())
 	r.native.Configure(next.settings.native(next.keys))
@@ -167,6 +169,7 @@ func (r *running) reload() {
 	r.level.Set(after)
 	warnCrowd(r.log, next.settings.MaxConnections)
 	r.now = next
+	return nil
 }
 
 // drain empties the server as the settings say.

@@ -39,7 +39,8 @@
 //	busy                     too many undelivered bytes: try again
 //	internal                 our fault; closes with 1011
 //
-// A stream that breaks RFC 6455 or a limit is closed with its code: 1002, 1007, 1008, 1009. A client that reads too slowly is closed
+// A stream that breaks RFC 6455 or a limit is closed with its code: 1002, 1007, 1008, 1009; the text begins with the code of the error,
+// as in "payload_too_large: message too big". A client that reads too slowly is closed
 // with 1008, or loses messages if the server is set so: its oldest (drop-oldest), those that come (drop-newest), or all that wait of a
 // topic but the last (conflate). The first pattern that matches a topic's name says which, else the listener, else the dialect. Every
 // 30 seconds, at first spread at random, a ping is sent; a client of which nothing comes for 15 seconds after it is gone. 1012 says that

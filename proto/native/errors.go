@@ -141,7 +141,7 @@ func (d *Dialect) Fail(p proto.Peer, err error) {
 	case !p.Upgraded():
 		p.Refuse(e)
 	case e.Fatal:
-		p.Close(e.Close, e.Text)
+		p.Close(e.Close, e.Reason())
 	default:
 		b := e.AppendJSON([]byte{'{'})
 		if c, ok := errors.AsType[*commandError](err); ok {

@@ -13,6 +13,7 @@ import (
 	gobwas "github.com/gobwas/ws"
 
 	"fanfare/fanout"
+	"fanfare/proto"
 	"fanfare/proto/auth"
 	"fanfare/proto/native"
 	"fanfare/proto/prototest"
@@ -230,21 +231,23 @@ func TestKeepAlive(t *testing.T) {
 	want(t, awake, `< {"subscribed":[]}`)
 }
 
-// TestCloses: a stream that is broken is closed with the right code.
+// TestCloses: a stream that is broken is closed with the right code, and a text that begins with what log and metrics call it.
 func TestCloses(t *testing.T) {
 	t.Parallel()
 	addr := one(t, native.Config{})
 	for _, c := range []struct {
 		name  string
 		bytes []byte
-		code  int
+		code  gobwas.StatusCode
+		text  string
 	}{
-		{"not masked", []byte{0x81, 1, 'x'}, 1002},
-		{"reserved bit", []byte{0xc1, 0x80, 0, 0, 0, 0}, 1002},
-		{"not UTF-8", prototest.Frame(gobwas.OpText, []byte{0xff}), 1007},
-		{"too big", prototest.Frame(gobwas.OpText, make([]byte, 64<<10+1)), 1009},
-		{"64-bit length", []byte{0x81, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0, 0, 0, 0}, 1002},
-		{"goodbye", prototest.Frame(gobwas.OpClose, []byte{3, 0xe8}), 1000},
+		{"not masked", []byte{0x81, 1, 'x'}, 1002, proto.CodeProtocol},
+		{"reserved bit", []byte{0xc1, 0x80, 0, 0, 0, 0}, 1002, proto.CodeProtocol},
+		{"not UTF-8", prototest.Frame(gobwas.OpText, []byte{0xff}), 1007, proto.CodeNotText},
+		{"too big", prototest.Frame(gobwas.OpText, make([]byte, 64<<10+1)), 1009, proto.CodeTooLarge},
+		{"too many frames", []byte("\x01\x80\x00\x00\x00\x00" + strings.Repeat("\x00\x80\x00\x00\x00\x00", 1024)), 1008, proto.CodePolicy},
+		{"64-bit length", []byte{0x81, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0, 0, 0, 0}, 1002, proto.CodeProtocol},
+		{"goodbye", prototest.Frame(gobwas.OpClose, []byte{3, 0xe8}), 1000, ""},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			t.Parallel()
@@ -252,7 +255,17 @@ func TestCloses(t *testing.T) {
 			if _, err := ws.Write(c.bytes); err != nil {
 				t.Fatal(err)
 			}
-			want(t, ws, fmt.Sprintf("<! %d", c.code))
+			op, p, err := ws.Next()
+			code, text := gobwas.ParseCloseFrameData(p)
+			if word, more, _ := strings.Cut(text, ": "); err != nil || op != gobwas.OpClose || code != c.code || word != c.text || (word == "") != (more == "") {
+				t.Error(op, code, text, err)
+			}
+			if c.text != "" {
+				line := `fanfare_messages_refused_total{reason="` + c.text + `"}`
+				if a := call(t, addr, http.MethodGet, "/metrics", "", ""); !strings.Contains(a.Body, line) {
+					t.Error("no", line)
+				}
+			}
 		})
 	}
 }
