@@ -3,7 +3,7 @@ VERSION := $(shell git describe --tags --always --dirty 2>/dev/null || echo dev)
 TIMEOUT := 15m
 SUITE = go test -count=1 -v -timeout=$(TIMEOUT)
 .DEFAULT_GOAL := help
-.PHONY: build run test race lint fmt imports boundaries fuzz autobahn browser reach systemd prometheus faults example install uninstall ci clean help
+.PHONY: build run test race lint fmt imports boundaries fuzz autobahn browser reach systemd prometheus k6 faults peers benchtest example install uninstall ci clean help
 
 build: ## bin/fanfare, one static file
 	CGO_ENABLED=0 go build -trimpath -ldflags "-s -w -X main.version=$(VERSION)" -o bin/ ./cmd/fanfare
@@ -33,9 +33,15 @@ systemd: ## the unit, the sysctls and the installation (needs systemd-analyze)
 	$(SUITE) -tags systemd -run '^TestSystemd' ./scripts/ ./cmd/fanfare/
 prometheus: ## promtool reads the metrics, Prometheus scrapes a loaded server (needs both)
 	$(SUITE) -tags prometheus -run '^TestPrometheus' ./cmd/fanfare/
+k6: ## the load scripts of bench/k6 against the real server and against faulty ones (needs k6)
+	$(SUITE) -tags k6 -run '^TestK6' ./cmd/fanfare/
 faults: TIMEOUT := 30m
 faults: ## hostile clients, full disks, lost networks, each on the running server (needs root and nft; longer: FANFARE_CHURN=1h TIMEOUT=2h)
 	$(SUITE) -tags faults -run '^TestFault' ./cmd/fanfare/
+peers: ## the servers that the bench compares with, into bin/peers; says which it could not get (SOCKUDO=no leaves out the long one)
+	@scripts/peers.sh
+benchtest: build ## the load harness, small, against the real server, the floor and the peers (needs cc, strace and make peers)
+	FANFARE_PEERS=all $(SUITE) -tags bench ./bench/...
 example: ## scripts/fanfare.example.yaml from the settings
 	go run ./cmd/fanfare config example >scripts/.example && mv scripts/.example scripts/fanfare.example.yaml
 install: build ## binary, unit, sysctls and example settings (PREFIX=/usr/local DESTDIR=)
@@ -47,4 +53,4 @@ ci: ## everything that CI runs
 clean: ## remove what make leaves
 	rm -rf bin
 help: ## this list
-	@awk -F ':.*## ' '/^[a-z]+:.*## /{printf "make %-11s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z0-9]+:.*## /{printf "make %-11s %s\n", $$1, $$2}' $(MAKEFILE_LIST)

@@ -12,6 +12,8 @@ function rank(p) {
   if (p ~ /^proto\//) return 2
   if (p ~ /^(fanout|loop)\//) return p ~ /bus$/ ? 4 : 1
   if (p == "fanout" || p == "loop") return 3
+  if (p ~ /^bench\/(result|target)$/) return 0
+  if (p ~ /^bench\//) return 1
   if (p ~ /^bench$/) return 5
   return 0
 }

@@ -21,6 +21,8 @@ left+=(
   "browser: 'make browser', needs chromium"
   "systemd (unit and installation): 'make systemd', needs systemd-analyze"
   "prometheus: 'make prometheus', needs prometheus and promtool"
+  "bench (load harness): 'make benchtest', needs cc, strace and 'make peers'"
+  "k6 (load scripts): 'make k6', needs k6"
   "faults: 'make faults', takes minutes, needs root, ip and nft"
   "reach (size and cost limits): 'make reach', takes minutes and an idle machine"
 )
