@@ -35,6 +35,7 @@ type Run struct {
 	Seconds  float64  `json:"seconds"` // of the measured part
 	Account  Account  `json:"account"`
 	Delivery Times    `json:"delivery"` // from the begin of a publish to each receipt
+	Connect  Connect  `json:"connect"`
 	Reach    Reach    `json:"reach"`
 	CPU      CPU      `json:"cpu"`
 	Memory   Memory   `json:"memory"`
@@ -45,6 +46,7 @@ type Run struct {
 	Allocations *float64 `json:"allocations,omitempty"`
 	Load        Load     `json:"load"`
 	Floor       *Floor   `json:"floor,omitempty"`
+	Slow        *Slow    `json:"slow,omitempty"`
 	Failure     string   `json:"failure,omitempty"` // why there are no figures: refused, died, hung, garbage
 }
 
@@ -85,6 +87,22 @@ type Times struct {
 	Histogram string `json:"histogram,omitempty"`
 }
 
+// Connect is how connections came and went.
+type Connect struct {
+	Opened   int64   `json:"opened"`              // all in all, those that came again included
+	Shakes   Times   `json:"shakes"`              // from connecting to subscribed
+	Seconds  float64 `json:"seconds"`             // in which they were opened
+	Teardown float64 `json:"teardown,omitempty"`  // seconds in which all were closed, each with a close frame
+	InFlight int     `json:"in_flight,omitempty"` // handshakes at once
+}
+
+// Slow is what became of the readers that stopped.
+type Slow struct {
+	Account Account `json:"account"`
+	Ended   int     `json:"ended"`  // by the server
+	Gapped  int     `json:"gapped"` // left open, and miss something
+}
+
 // Reach is, for one message or one burst, when the first, the median, the 99th of a hundred and the last receiver had it, counted
 // from the begin of the (first) publish: the medians over all messages or bursts.
 type Reach struct {
@@ -108,13 +126,16 @@ type CPU struct {
 type Memory struct {
 	RSSBefore int64 `json:"rss_before"` // nobody connected
 	RSS       int64 `json:"rss"`        // at the end of the measured part
-	PSSBefore int64 `json:"pss_before,omitempty"`
-	PSS       int64 `json:"pss,omitempty"`
-	Peak      int64 `json:"peak,omitempty"`
-	Kernel    int64 `json:"kernel,omitempty"` // what the whole machine's kernel took meanwhile: slab, sockets, page tables
+	// Subscribed is RSS when all were subscribed and nothing had been published.
+	Subscribed int64 `json:"rss_subscribed,omitempty"`
+	PSSBefore  int64 `json:"pss_before,omitempty"`
+	PSS        int64 `json:"pss,omitempty"`
+	Peak       int64 `json:"peak,omitempty"`
+	Kernel     int64 `json:"kernel,omitempty"` // what the whole machine's kernel took meanwhile: slab, sockets, page tables
 
-	PerConnection float64 `json:"per_connection,omitempty"` // slope of RSS over connections
-	PerTopic      float64 `json:"per_topic,omitempty"`      // slope of RSS over topics that have one subscriber
+	PerConnection    float64 `json:"per_connection,omitempty"` // slope of RSS over connections
+	PSSPerConnection float64 `json:"pss_per_connection,omitempty"`
+	PerTopic         float64 `json:"per_topic,omitempty"` // slope of RSS over topics that have one subscriber
 	// PerSubscription is the slope of RSS over further subscriptions to topics that have subscribers already.
 	PerSubscription float64 `json:"per_subscription,omitempty"`
 }
@@ -133,6 +154,7 @@ type Load struct {
 	P50    int64   `json:"p50,omitempty"`    // with one more process
 	Bound  bool    `json:"bound,omitempty"`  //
 	Tested bool    `json:"tested,omitempty"` // whether that was tried
+	RSS    int64   `json:"rss,omitempty"`
 }
 
 // Floor says whether the physical limit is one: its cost per delivery over that of a plain send loop on the same sockets.

@@ -10,8 +10,8 @@ const FloorBound = 1.3
 // connected gets everything, from the handshake on.
 func Floor(path string, ping int) Target {
 	t := everyone("floor", path, "{port}", "--threads", "{threads}")
+	t.Plain = Request{Method: "POST", Path: "/plain?n={n}", Body: "{payload}"}
 	if ping > 0 {
-		t.Name = "floor-ping"
 		t.Start = append(t.Start, "--ping", strconv.Itoa(ping))
 	}
 	return t

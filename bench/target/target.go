@@ -10,8 +10,7 @@ import "strings"
 // Target is one kind of server.
 type Target struct {
 	Name string
-	// Start is the command that serves on {port} in the foreground; Env adds to its environment; both are templates. Empty: it
-	// runs already.
+	// Start is the command that serves on {port} in the foreground; Env adds to its environment. Empty: it runs already.
 	Start []string
 	Env   []string
 	// Files are written before it starts: path, with {dir}, to content; both are templates.
@@ -26,13 +25,21 @@ type Target struct {
 	Subscribe  string
 	Subscribed string
 	Greeting   string
+	// Ping is a text message with which the server checks on its clients, and Pong what they answer; empty if it has none of its own.
+	Ping string
+	Pong string
 	// Publish is the request that publishes one message, over kept-alive HTTP connections. With a Key, each is signed for its
 	// body: its path is what Key.Sign returns.
 	Publish Request
 	Key     *Key
-	// Metrics is the path of its Prometheus metrics and Lag the name of its loop lag, in seconds; empty if it has none.
+	// Plain makes a floor send its body to all sockets of one thread from a bare loop, {n} times, and answer with JSON: "sends", and
+	// "ns_per_send" of processor time.
+	Plain Request
+	// Metrics is the path of its Prometheus metrics; Lag is the name of its loop lag, in seconds, and Mallocs of the allocations it
+	// has made; empty if it has none.
 	Metrics string
 	Lag     string
+	Mallocs string
 	// Missing says why it is not here, as from a preset that was not installed.
 	Missing string
 }
