@@ -3,7 +3,7 @@ VERSION := $(shell git describe --tags --always --dirty 2>/dev/null || echo dev)
 TIMEOUT := 15m
 SUITE = go test -count=1 -v -timeout=$(TIMEOUT)
 .DEFAULT_GOAL := help
-.PHONY: build run test race lint fmt imports boundaries fuzz autobahn browser reach systemd prometheus k6 faults peers benchtest example install uninstall ci clean help
+.PHONY: build run test race lint fmt imports boundaries fuzz autobahn browser reach systemd prometheus k6 faults peers benchtest bench million example install uninstall ci clean help
 
 build: ## bin/fanfare, one static file
 	CGO_ENABLED=0 go build -trimpath -ldflags "-s -w -X main.version=$(VERSION)" -o bin/ ./cmd/fanfare
@@ -42,6 +42,10 @@ peers: ## the servers that the bench compares with, into bin/peers; says which i
 	@scripts/peers.sh
 benchtest: build ## the load harness, small, against the real server, the floor and the peers (needs cc, strace and make peers)
 	FANFARE_PEERS=all $(SUITE) -tags bench ./bench/...
+bench: build ## the performance report, about an hour on an idle machine (ROUNDS=5 SERVERS=fanfare,gws,floor; first make peers)
+	@scripts/bench.sh
+million: build ## a million connections, over as many processes as the limit of descriptors makes necessary (CONNECTIONS=1000000)
+	@scripts/million.sh
 example: ## scripts/fanfare.example.yaml from the settings
 	go run ./cmd/fanfare config example >scripts/.example && mv scripts/.example scripts/fanfare.example.yaml
 install: build ## binary, unit, sysctls and example settings (PREFIX=/usr/local DESTDIR=)

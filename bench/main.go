@@ -41,6 +41,7 @@ type cli struct {
 	Million scenarioCmd `cmd:"" help:"As many connections as the machine's memory holds, over as many server processes as it takes."`
 	Compare compareCmd  `cmd:"" help:"One scenario against several servers, interleaved."`
 	Servers serversCmd  `cmd:"" help:"List the servers that can be named."`
+	Report  reportCmd   `cmd:"" help:"Markdown and charts of what --json has written."`
 	Worker  workerCmd   `cmd:"" hidden:"" help:"Be a generator process."`
 	Limit   limitCmd    `cmd:"" hidden:"" help:"Run a command with fewer descriptors."`
 }

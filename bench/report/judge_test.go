@@ -67,7 +67,7 @@ func TestJudge(t *testing.T) {
 		{"no floor", change(sample(), Fanout, Floor, func(r *result.Run) { r.Server = "x" }), cpu, "floor", NotMeasured, "no run floor"},
 		{"the floor is none", tooDear(), cpu, "floor", NotMeasured, "1.42"},
 		{"peers do not need the floor", tooDear(), cpu, "peer", Met, ""},
-		{"allocates", change(sample(), Fanout, Ours, func(r *result.Run) { *r.Allocations = 0.01 }), "allocations", "", Missed, "0.0100"},
+		{"allocates", change(sample(), Fanout, Ours, func(r *result.Run) { *r.Allocations = 0.02 }), "allocations", "", Missed, "0.0200"},
 		{"allocations unknown", change(sample(), Fanout, Ours, func(r *result.Run) { r.Allocations = nil }), "allocations", "", NotMeasured, "no round"},
 		{"burst", sample(), "CPU per delivery, burst", "0.12", Met, "0.100"},
 		{"burst in time", change(sample(), Burst, Ours, func(r *result.Run) { r.Reach.Last *= 6 }), "first publish", "0.5", Missed, "0.600"},

@@ -1,0 +1,37 @@
+#!/usr/bin/env bash
+# The report of the README: every scenario at full size, the servers interleaved, into bench/results/NAME. It takes about an hour on
+# an idle machine of two cores. ROUNDS=5 and SERVERS=… choose; NAME is the date. Figures of a loaded machine are worth nothing.
+set -euo pipefail
+cd "$(dirname "$0")/.."
+rounds=${ROUNDS:-5}
+servers=${SERVERS:-fanfare,gws,gorilla,nbio,nchan,floor}
+out=bench/results/${NAME:-$(date +%F)}
+bench=bin/bench
+go build -o "$bench" ./bench
+mkdir -p "$out"
+files=()
+
+# run NAME ARGUMENT... plays one scenario and keeps its figures; one that fails is in the report as failed.
+run() {
+  local name=$1
+  shift
+  echo "== $name: $*"
+  "$bench" "$@" --json "$out/$name.json" || echo "bench: $name: not all was measured" >&2
+  [ -s "$out/$name.json" ] && files+=("$out/$name.json")
+}
+
+run connect compare --scenario connect --servers "$servers" --rounds "$rounds" --connections 15000
+for n in 1000 5000 15000; do
+  run "idle-$n" compare --scenario idle --servers "$servers" --rounds "$rounds" --connections "$n" --idle 5s
+  run "fanout-$n" compare --scenario fanout --servers "$servers" --rounds "$rounds" --connections "$n"
+done
+run burst compare --scenario burst --servers "$servers" --rounds "$rounds" --connections 10000
+run topics-own compare --scenario topics --servers fanfare --rounds "$rounds" --connections 10000 --subscriptions 10 --topics 100000
+run topics-shared compare --scenario topics --servers fanfare --rounds "$rounds" --connections 10000 --subscriptions 10 --topics 1000
+run slow compare --scenario slow --servers fanfare --rounds "$rounds" --connections 10000 --stopped 500
+run slow-without compare --scenario slow --servers fanfare --rounds "$rounds" --connections 10000 --stopped 0
+run churn compare --scenario churn --servers fanfare --rounds "$rounds" --connections 10000
+run storm compare --scenario storm --servers fanfare,floor --rounds "$rounds" --connections 15000
+[ -z "${MILLION:-}" ] || files+=("$MILLION")
+"$bench" report "${files[@]}" --out "$out"
+echo "$out/report.md"
