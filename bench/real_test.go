@@ -95,9 +95,9 @@ func TestRealCompare(t *testing.T) {
 	if err != nil || len(r.Runs) != 6 {
 		t.Fatalf("%v, %d runs", err, len(r.Runs))
 	}
-	var order []string
+	order := make([]string, len(r.Runs))
 	for i := range r.Runs {
-		order = append(order, r.Runs[i].Server+strconv.Itoa(r.Runs[i].Round))
+		order[i] = r.Runs[i].Server + strconv.Itoa(r.Runs[i].Round)
 		if r.Runs[i].Server == "floor" && (r.Runs[i].Floor == nil || r.Runs[i].Floor.Ratio <= 0) {
 			t.Errorf("the floor was not held against a plain send loop: %+v", r.Runs[i].Floor)
 		}
