@@ -86,6 +86,7 @@ func (c *compareCmd) targets(report *result.Report) ([]target.Target, error) {
 }
 
 func (c *compareCmd) rounds(ctx context.Context, report *result.Report, targets []target.Target, p plan) (failures int) {
+	tried := make([]tries, len(targets))
 	for round := range c.Rounds {
 		for k := range targets {
 			run, err := c.once(ctx, c.Scenario, targets[k], p, round+1)
@@ -97,8 +98,9 @@ func (c *compareCmd) rounds(ctx context.Context, report *result.Report, targets 
 				fmt.Fprintf(os.Stderr, "bench: %s\n", err)
 			} else {
 				c.topicMemory(ctx, run, targets[k], p)
-				if round == 0 {
-					c.bound(ctx, run, targets[k], p)
+				tried[k].own = append(tried[k].own, run.Delivery.P50)
+				if round < boundRounds {
+					tried[k].add(c.withMore(ctx, c.Scenario, targets[k], p, round+1))
 				}
 			}
 			report.Runs = append(report.Runs, *run)
@@ -107,7 +109,21 @@ func (c *compareCmd) rounds(ctx context.Context, report *result.Report, targets 
 			}
 		}
 	}
+	for k := range targets {
+		if i := slices.IndexFunc(report.Runs, func(r result.Run) bool { return r.Server == targets[k].Name && r.Failure == "" }); i >= 0 {
+			bound(&report.Runs[i], tried[k].own, tried[k].more)
+		}
+	}
 	return failures
+}
+
+// tries are the p50 of a server's rounds, and of those with one more generator process.
+type tries struct{ own, more []int64 }
+
+func (t *tries) add(p50 int64) {
+	if p50 > 0 {
+		t.more = append(t.more, p50)
+	}
 }
 
 // printMedians prints the median of what did not fail.
