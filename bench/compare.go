@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"fmt"
+	"io"
 	"os"
 	"slices"
 	"text/tabwriter"
@@ -21,7 +22,7 @@ type compareCmd struct {
 }
 
 // Run plays A B C A B C …, each with fresh processes.
-func (c *compareCmd) Run(ctx context.Context, args commandLine) error {
+func (c *compareCmd) Run(ctx context.Context, args commandLine, out io.Writer) error {
 	if _, ok := playOf(c.Scenario); !ok {
 		return impossible("there is no scenario %q", c.Scenario)
 	}
@@ -48,8 +49,8 @@ func (c *compareCmd) Run(ctx context.Context, args commandLine) error {
 	if ctx.Err() != nil {
 		return errInterrupted
 	}
-	printMedians(report, c.Servers)
-	if err := ratios.WriteRatios(os.Stdout, report, c.Base); err != nil {
+	printMedians(out, report, c.Servers)
+	if err := ratios.WriteRatios(out, report, c.Base); err != nil {
 		return err
 	}
 	if err := write(c.JSON, report); err != nil {
@@ -127,8 +128,8 @@ func (t *tries) add(p50 int64) {
 }
 
 // printMedians prints the median of what did not fail.
-func printMedians(report *result.Report, servers []string) {
-	w := tabwriter.NewWriter(os.Stdout, 0, 0, 2, ' ', tabwriter.AlignRight)
+func printMedians(out io.Writer, report *result.Report, servers []string) {
+	w := tabwriter.NewWriter(out, 0, 0, 2, ' ', tabwriter.AlignRight)
 	_, _ = fmt.Fprintln(w, "server\tRSS per connection\tCPU per connect\tCPU per delivery\tp50\tp99\tlast\truns\t")
 	for _, name := range servers {
 		median := func(get func(*result.Run) float64) float64 {
@@ -164,8 +165,8 @@ func printMedians(report *result.Report, servers []string) {
 type serversCmd struct{}
 
 // Run lists the presets.
-func (*serversCmd) Run() error {
-	w := tabwriter.NewWriter(os.Stdout, 0, 0, 2, ' ', 0)
+func (*serversCmd) Run(out io.Writer) error {
+	w := tabwriter.NewWriter(out, 0, 0, 2, ' ', 0)
 	all := target.All()
 	for k := range all {
 		what := "can run"

@@ -13,6 +13,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"os"
 	"os/signal"
 	"strings"
@@ -52,7 +53,7 @@ func main() { os.Exit(run(os.Args[1:])) }
 func run(args []string) int {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
-	err := perform(ctx, args)
+	err := perform(ctx, args, os.Stdout)
 	if err == nil {
 		return 0
 	}
@@ -63,10 +64,10 @@ func run(args []string) int {
 	return exitCode(err)
 }
 
-func perform(ctx context.Context, args []string) error {
+func perform(ctx context.Context, args []string, out io.Writer) error {
 	var c cli
 	parser, err := kong.New(&c, kong.Name("bench"), kong.Description("Measure broadcast servers over WebSockets."),
-		kong.BindTo(ctx, (*context.Context)(nil)), kong.Bind(commandLine(args)),
+		kong.BindTo(ctx, (*context.Context)(nil)), kong.BindTo(out, (*io.Writer)(nil)), kong.Bind(commandLine(args)),
 		kong.ConfigureHelp(kong.HelpOptions{Compact: true, FlagsLast: true}))
 	if err != nil {
 		return err

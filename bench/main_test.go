@@ -62,7 +62,7 @@ func playAgainst(t *testing.T, f fake.Faults, args ...string) (*result.Run, erro
 	t.Cleanup(s.Close)
 	file := filepath.Join(t.TempDir(), "report.json")
 	line := append(args, words(f)...)
-	failed := perform(t.Context(), append(line, "--url=http://"+s.Address, "--json="+file))
+	failed := perform(t.Context(), append(line, "--url=http://"+s.Address, "--json="+file), t.Output())
 	b, err := os.ReadFile(file)
 	if err != nil {
 		t.Fatalf("no report, %v; %v", err, failed)
@@ -187,7 +187,7 @@ func TestPingsAreAnswered(t *testing.T) {
 	}
 	defer s.Close()
 	line := append([]string{"fanout", "--connections=5", "--messages=3", "--warmup=0", "--url=http://" + s.Address}, words(fake.Faults{})...)
-	if err := perform(t.Context(), line); err != nil || s.Pongs() != 15 {
+	if err := perform(t.Context(), line, t.Output()); err != nil || s.Pongs() != 15 {
 		t.Errorf("%d pongs, %v", s.Pongs(), err)
 	}
 }
@@ -337,7 +337,7 @@ func TestImpossibleIsRefused(t *testing.T) {
 		"there is no scenario":           {"compare", "--servers=fanfare", "--scenario=dance"},
 		"unknown flag":                   {"fanout", "--fast"},
 	} {
-		err := perform(t.Context(), args)
+		err := perform(t.Context(), args, t.Output())
 		if err == nil || !strings.Contains(err.Error(), want) || exitCode(err) != exitUsage {
 			t.Errorf("%v: %v; want %q", args, err, want)
 		}
@@ -345,7 +345,7 @@ func TestImpossibleIsRefused(t *testing.T) {
 }
 
 func TestNobodyListens(t *testing.T) {
-	err := perform(t.Context(), append([]string{"connect", "--url=http://127.0.0.1:1", "--connections=10"}, words(fake.Faults{})...))
+	err := perform(t.Context(), append([]string{"connect", "--url=http://127.0.0.1:1", "--connections=10"}, words(fake.Faults{})...), t.Output())
 	if err == nil || !strings.Contains(err.Error(), "connect: connection refused") || exitCode(err) != exitFailed {
 		t.Error(err)
 	}

@@ -37,7 +37,7 @@ func atRoot(t *testing.T, args ...string) (*result.Report, error) {
 		t.Chdir("..")
 	}
 	file := filepath.Join(t.TempDir(), "report.json")
-	failed := perform(t.Context(), append(args, "--quiet", "--warmup=0", "--json="+file))
+	failed := perform(t.Context(), append(args, "--quiet", "--warmup=0", "--json="+file), t.Output())
 	text, err := os.ReadFile(file)
 	if err != nil {
 		t.Fatalf("no report: %v, %v", failed, err)

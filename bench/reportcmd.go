@@ -3,6 +3,7 @@ package main
 import (
 	"encoding/json"
 	"fmt"
+	"io"
 	"os"
 	"path/filepath"
 	"strings"
@@ -19,7 +20,7 @@ type reportCmd struct {
 }
 
 // Run turns the figures into Markdown and charts, and says which goals are met.
-func (c *reportCmd) Run() error {
+func (c *reportCmd) Run(out io.Writer) error {
 	r, err := readReports(c.Files)
 	if err != nil {
 		return err
@@ -47,7 +48,7 @@ func (c *reportCmd) Run() error {
 		return err
 	}
 	for _, v := range report.Judge(r) {
-		fmt.Printf("%-13s %s, %s: %s %s\n", v.State, v.Goal.Name, v.Goal.Target, v.Figure, v.Why)
+		_, _ = fmt.Fprintf(out, "%-13s %s, %s: %s %s\n", v.State, v.Goal.Name, v.Goal.Target, v.Figure, v.Why)
 	}
 	return nil
 }

@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"io"
 	"os"
 	"slices"
 	"time"
@@ -18,7 +19,7 @@ import (
 type scenarioCmd struct{ settings }
 
 // Run plays the scenario once, and again with one more generator process where that tells something.
-func (c *scenarioCmd) Run(ctx context.Context, line *kong.Context, args commandLine) error {
+func (c *scenarioCmd) Run(ctx context.Context, line *kong.Context, args commandLine, out io.Writer) error {
 	scenario := line.Selected().Name
 	c.complete(scenario)
 	p, err := c.fit(scenario)
@@ -44,7 +45,7 @@ func (c *scenarioCmd) Run(ctx context.Context, line *kong.Context, args commandL
 		c.topicMemory(ctx, run, t, p)
 	}
 	report.Runs = append(report.Runs, *run)
-	printRun(os.Stdout, run)
+	printRun(out, run)
 	return firstOf(write(c.JSON, report), failed)
 }
 

@@ -153,11 +153,11 @@ func TestBoundariesOfThisTree(t *testing.T) {
 	if out, err := exec.CommandContext(t.Context(), "sh", "-c", copyTree).CombinedOutput(); err != nil {
 		t.Fatalf("%v\n%s", err, out)
 	}
-	offender := filepath.Join("bench", "planted.go")
-	if err := os.MkdirAll(filepath.Join(root, "bench"), 0o755); err != nil {
+	offender := filepath.Join("bench", "planted", "planted.go")
+	if err := os.MkdirAll(filepath.Join(root, "bench", "planted"), 0o755); err != nil {
 		t.Fatal(err)
 	}
-	if err := os.WriteFile(filepath.Join(root, offender), []byte(importing("bench", "fanfare/fanout")), 0o644); err != nil {
+	if err := os.WriteFile(filepath.Join(root, offender), []byte(importing("bench/planted", "fanfare/fanout")), 0o644); err != nil {
 		t.Fatal(err)
 	}
 	caught := false
