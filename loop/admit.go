@@ -30,19 +30,16 @@ func (g *Group) Admit(a Admission) {
 	}
 }
 
-// admit counts one more connection, or tells why there may be none. Who is refused does not count for the rate. At the limit, idle
-// connections of net/http give way.
+// admit counts one more connection, or tells why there may be none. Who is refused does not count for the rate.
 func (g *Group) admit() (why Refusal, ok bool) {
 	t := &g.gate
 	if t.swollen.Load() {
 		return FullMemory, false
 	}
 	n := t.open.Add(1)
-	for most := t.conns.Load(); most > 0 && n+g.held() > most; {
-		if !g.giveWay() {
-			t.open.Add(-1)
-			return FullConns, false
-		}
+	if most := t.conns.Load(); most > 0 && n+g.held() > most {
+		t.open.Add(-1)
+		return FullConns, false
 	}
 	if rate := t.rate.Load(); rate > 0 && !t.pass(g.clock(), rate) {
 		t.open.Add(-1)
@@ -72,16 +69,6 @@ func (g *Group) held() (n int64) {
 		n += ln.Held()
 	}
 	return n
-}
-
-// giveWay closes a connection that net/http keeps for a next request; false when there is none.
-func (g *Group) giveWay() bool {
-	for _, ln := range g.http {
-		if ln.GiveWay() {
-			return true
-		}
-	}
-	return false
 }
 
 // gauge looks at the memory in use; the first loop's tick calls it.

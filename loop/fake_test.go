@@ -8,7 +8,6 @@ import (
 	"slices"
 	"strings"
 	"sync"
-	"sync/atomic"
 	"testing"
 	"time"
 
@@ -232,7 +231,6 @@ type server struct {
 	tb    testing.TB
 	addr  net.Addr
 	paths int
-	last  atomic.Int32 // http.ConnState that a plane's connection came to last
 }
 
 // start serves f on a port of its own, on one loop unless cfg says otherwise.

@@ -37,7 +37,6 @@ func plane(tb testing.TB, f *fake, cfg Config) *server {
 			default:
 			}
 			ln.ConnState(c, st)
-			s.last.Store(int32(st))
 		},
 	}
 	served := make(chan error, 1)

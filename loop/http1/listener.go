@@ -181,10 +181,13 @@ func (l *Listener) admit() bool {
 	}
 	var victim *Conn
 	if l.open >= l.max {
-		if victim = l.idlest(); victim == nil {
+		front := l.idle.Front()
+		if front == nil {
 			l.mu.Unlock()
 			return false
 		}
+		victim, _ = front.Value.(*Conn)
+		l.busy(victim)
 	}
 	l.open++
 	l.mu.Unlock()
@@ -192,25 +195,6 @@ func (l *Listener) admit() bool {
 		_ = victim.Close()
 	}
 	return true
-}
-
-// GiveWay closes the connection that has been idle longest; false when none is idle.
-func (l *Listener) GiveWay() bool {
-	l.mu.Lock()
-	victim := l.idlest()
-	l.mu.Unlock()
-	return victim != nil && victim.Close() == nil
-}
-
-// idlest takes the connection that has been idle longest off the list, nil when there is none. mu must be held.
-func (l *Listener) idlest() *Conn {
-	front := l.idle.Front()
-	if front == nil {
-		return nil
-	}
-	c, _ := front.Value.(*Conn)
-	l.busy(c)
-	return c
 }
 
 // refuse answers 503 as far as that is possible without waiting. What the client has sent is read, because closing a
