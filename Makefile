@@ -42,7 +42,7 @@ peers: ## the servers that the bench compares with, into bin/peers; says which i
 	@scripts/peers.sh
 benchtest: build ## the load harness, small, against the real server, the floor and the peers (needs cc, strace and make peers)
 	FANFARE_PEERS=all $(SUITE) -tags bench ./bench/...
-bench: build ## the performance report, about an hour on an idle machine (ROUNDS=5 SERVERS=fanfare,gws,floor; first make peers)
+bench: build ## the performance report, forty minutes on an idle machine (ROUNDS=5 SERVERS=fanfare,gws,floor; first make peers)
 	@scripts/bench.sh
 million: build ## a million connections, over as many processes as the limit of descriptors makes necessary (CONNECTIONS=1000000)
 	@scripts/million.sh

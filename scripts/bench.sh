@@ -1,10 +1,11 @@
 #!/usr/bin/env bash
-# The report of the README: every scenario at full size, the servers interleaved, into bench/results/NAME. It takes about an hour on
-# an idle machine of two cores. ROUNDS=5 and SERVERS=… choose; NAME is the date. Figures of a loaded machine are worth nothing.
+# The report of the README: every scenario at full size, the servers interleaved, into bench/results/NAME. It takes some
+# forty minutes on an idle machine of two cores. ROUNDS=5 and SERVERS=… choose; NAME is the date. Figures of a loaded machine are worth nothing.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 rounds=${ROUNDS:-5}
 servers=${SERVERS:-fanfare,gws,gorilla,nbio,nchan,floor}
+curve=${CURVE:-fanfare,nbio,floor} # at several sizes
 out=bench/results/${NAME:-$(date +%F)}
 bench=bin/bench
 go build -o "$bench" ./bench
@@ -21,13 +22,15 @@ run() {
 }
 
 run connect compare --scenario connect --servers "$servers" --rounds "$rounds" --connections 15000
-for n in 1000 5000 15000; do
-  run "idle-$n" compare --scenario idle --servers "$servers" --rounds "$rounds" --connections "$n" --idle 5s
-  run "fanout-$n" compare --scenario fanout --servers "$servers" --rounds "$rounds" --connections "$n"
-done
+run idle compare --scenario idle --servers "$servers" --rounds "$rounds" --connections 15000 --idle 5s
+run fanout compare --scenario fanout --servers "$servers" --rounds "$rounds" --connections 15000
 run burst compare --scenario burst --servers "$servers" --rounds "$rounds" --connections 10000
 run topics-own compare --scenario topics --servers fanfare --rounds "$rounds" --connections 10000 --subscriptions 10 --topics 100000
 run topics-shared compare --scenario topics --servers fanfare --rounds "$rounds" --connections 10000 --subscriptions 10 --topics 1000
+for n in 2000 5000; do
+  run "idle-$n" compare --scenario idle --servers "$curve" --rounds "$rounds" --connections "$n" --idle 2s
+  run "fanout-$n" compare --scenario fanout --servers "$curve" --rounds "$rounds" --connections "$n" --no-bound
+done
 run slow compare --scenario slow --servers fanfare --rounds "$rounds" --connections 10000 --stopped 500
 run slow-without compare --scenario slow --servers fanfare --rounds "$rounds" --connections 10000 --stopped 0
 run churn compare --scenario churn --servers fanfare --rounds "$rounds" --connections 10000
