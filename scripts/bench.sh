@@ -23,13 +23,13 @@ run() {
 
 run connect compare --scenario connect --servers "$servers" --rounds "$rounds" --connections 15000
 run idle compare --scenario idle --servers "$servers" --rounds "$rounds" --connections 15000 --idle 5s
-run fanout compare --scenario fanout --servers "$servers" --rounds "$rounds" --connections 15000
-run burst compare --scenario burst --servers "$servers" --rounds "$rounds" --connections 10000
+run fanout compare --scenario fanout --generators 2 --servers "$servers" --rounds "$rounds" --connections 15000
+run burst compare --scenario burst --generators 2 --servers "$servers" --rounds "$rounds" --connections 10000 --messages 3 --warmup 1
 run topics-own compare --scenario topics --servers fanfare --rounds "$rounds" --connections 10000 --subscriptions 10 --topics 100000
 run topics-shared compare --scenario topics --servers fanfare --rounds "$rounds" --connections 10000 --subscriptions 10 --topics 1000
 for n in 2000 5000; do
   run "idle-$n" compare --scenario idle --servers "$curve" --rounds "$rounds" --connections "$n" --idle 2s
-  run "fanout-$n" compare --scenario fanout --servers "$curve" --rounds "$rounds" --connections "$n" --no-bound
+  run "fanout-$n" compare --scenario fanout --generators 2 --servers "$curve" --rounds "$rounds" --connections "$n" --no-bound
 done
 run slow compare --scenario slow --servers fanfare --rounds "$rounds" --connections 10000 --stopped 500
 run slow-without compare --scenario slow --servers fanfare --rounds "$rounds" --connections 10000 --stopped 0
