@@ -38,7 +38,8 @@ func (l *Loop) onHup(netpoll.Poll) error {
 	return nil
 }
 
-// findHungUp ends connections that netpoll has detached without a readable event. It reads all records, 5 ms a million.
+// findHungUp ends connections that netpoll has detached without a readable event. It reads every record once, which is why it
+// waits for a tick: however many there are to find, it is done once.
 func (l *Loop) findHungUp() {
 	if !l.hungUp.Swap(false) {
 		return

@@ -76,9 +76,6 @@ func anyShape(key) bool { return true }
 
 func (g Goal) atMost(limit float64, unit string) Goal {
 	g.limit, g.Target = limit, "≤ "+strconv.FormatFloat(limit, 'g', -1, 64)+" "+unit
-	if limit == 0 {
-		g.Target = "none"
-	}
 	return g
 }
 

@@ -2,10 +2,6 @@ package target
 
 import "strconv"
 
-// FloorBound is how much dearer than a plain send on the same sockets a delivery by floor may be. A report beyond it is invalid:
-// something else than the servers was measured.
-const FloorBound = 1.3
-
 // Floor is bench/floor at path, the physical limit; ping is its period in seconds, 0 for none. It knows no topics: whoever is
 // connected gets everything, from the handshake on.
 func Floor(path string, ping int) Target {
